@@ -1,0 +1,1 @@
+"""DiffPool for PyTorch Geometric, from sparse mini-batches of any size."""
