@@ -1,0 +1,77 @@
+"""From assignment logits, or from given clusters, to the matrix S."""
+
+import torch
+from torch import Tensor
+
+
+def cluster_mask(
+    sizes: Tensor,  # [B], nodes of each graph
+    k: int,
+    num_clusters: int | Tensor | None,  # [B]
+) -> Tensor:
+    """Which clusters exist, `[B, K]`: those within the budget, none without nodes."""
+    budget = (sizes > 0) * (k if num_clusters is None else num_clusters)
+    return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
+
+
+def assign(
+    s: Tensor,  # [..., K] logits, or [...] int64 clusters
+    exists: Tensor | None,  # [..., K]; None is all
+    k: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """S, `[..., K]`: the softmax over the clusters that exist, or ones where told."""
+    if not s.is_floating_point():
+        out = torch.zeros(*s.shape, k, dtype=dtype, device=s.device)
+        return out.scatter_(-1, s.unsqueeze(-1), 1)
+    s = s.to(dtype)
+    if exists is not None:
+        s = s.masked_fill(~exists, float("-inf"))
+    return s.softmax(-1)
+
+
+def num_columns(
+    s: Tensor,  # [..., K] logits, or [...] int64 clusters
+    num_clusters: int | Tensor | None,  # [B]
+    batch_size: int,
+    visible: bool,
+) -> int:
+    """K, checked against the budgets and the clusters given.
+
+    For integer `s` without an `int` beside it, K is read back from the device.
+    """
+    budget = num_clusters
+    if isinstance(budget, Tensor) and budget.shape != (batch_size,):
+        raise ValueError(
+            f"Expected 'num_clusters' of shape [B] = [{batch_size}] (got "
+            f"{list(budget.shape)})."
+        )
+    if not s.is_floating_point():
+        return _num_given_clusters(s, budget, visible)
+    k = s.size(-1)
+    if k < 1:
+        raise ValueError(f"Expected K >= 1 clusters (got 's' of {list(s.shape)}).")
+    if budget is None or (isinstance(budget, Tensor) and not visible):
+        return k
+    low, high = torch.as_tensor(budget).aminmax()
+    if int(low) < int(isinstance(budget, int)) or int(high) > k:
+        raise ValueError(
+            f"Expected 'num_clusters' between 1 and K = {k}, the columns of 's' (got "
+            f"{int(low)} to {int(high)}). Let 's' have more columns."
+        )
+    return k
+
+
+def _num_given_clusters(s: Tensor, budget: int | Tensor | None, visible: bool) -> int:
+    if isinstance(budget, Tensor):
+        raise TypeError(
+            "Expected 'num_clusters' to be an int beside integer 's' (got a tensor): "
+            "given clusters need no budget for each graph."
+        )
+    k = int(s.max()) + 1 if budget is None else budget
+    if visible and not 0 <= int(s.min()) <= int(s.max()) < k:
+        raise ValueError(
+            f"Expected clusters in an integer 's' between 0 and K - 1 = {k - 1} (got "
+            f"{int(s.min())} to {int(s.max())})."
+        )
+    return k

@@ -1,0 +1,122 @@
+r"""The two auxiliary losses of DiffPool, each blind to padding.
+
+Link prediction (paper, section 3.3), over all real pairs of nodes of the mini-batch:
+
+.. math:: L_{LP} = \| A - S S^\top \|_F
+
+and the entropy of the assignment, the mean over all real nodes of
+:math:`H(S_i) = -\sum_k S_{ik} \log S_{ik}`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool.ops import Pooled, SparseGraph, contract, spmm
+
+CANCELLATION = 2.0**-6
+PROBABILITY_FLOOR = 1e-7
+
+
+def frobenius(
+    adj_square: Tensor,  # [], float64
+    pooled: Pooled,
+    exact: Callable[[], Tensor],
+) -> Tensor:
+    r""":math:`\|A - SS^\top\|_F` from what pooling has at hand, `[]`, float64.
+
+    .. math:: \|A - SS^\top\|_F^2
+        = \|A\|_F^2 - 2\,\mathrm{tr}(S^\top A S) + \|S^\top S\|_F^2
+
+    The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
+    is left (on a GPU, where looking would wait for the device, always) `exact` gives
+    the value anew, without gradient; the gradient suffers no such loss. At 0, the
+    gradient is 0.
+    """
+    gram = pooled.gram
+    trace = pooled.adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
+    gram_square = torch.linalg.vector_norm(gram, dtype=torch.double).square()
+    square = adj_square - 2 * trace + gram_square
+    scale = (adj_square + gram_square).detach()
+    if gram.dtype != torch.double and (
+        gram.is_cuda or bool(square < CANCELLATION * scale)
+    ):
+        square = square + (exact() - square).detach()
+    resolution = 8 * torch.finfo(torch.double).eps * scale
+    positive = square > resolution
+    root: Tensor = torch.where(positive, square, 1.0).sqrt() * positive
+    return root
+
+
+def sparse_square(graph: SparseGraph, s: Tensor) -> Tensor:
+    r""":math:`\|A - SS^\top\|_F^2` with every product in float64, `[]`."""
+    s = s.detach().double()
+    weight = None if graph.weight is None else graph.weight.detach()
+    trace = (s * spmm(graph, weight, s)).sum()
+    gram = contract(s, s, graph.ptr)
+    return graph.square_sum.detach() - 2 * trace + gram.square().sum()
+
+
+def padded_square(adj: Tensor, s: Tensor) -> Tensor:
+    r""":math:`\|A - SS^\top\|_F^2` of dense blocks, entry by entry, `[]`, float64."""
+    residual = adj.detach() - (s @ s.transpose(1, 2)).detach()
+    return torch.linalg.vector_norm(residual, dtype=torch.double).square()
+
+
+def entropy(s: Tensor) -> Tensor:
+    r"""The entropies of all rows summed, `[]`, in float32 or better.
+
+    A probability of 0 adds 0 and has a finite gradient; a half-precision `s` is cast
+    up, so that neither logarithm nor sum leaves its range.
+    """
+    s = s.float() if s.dtype.itemsize < 4 else s
+    return -(s * s.clamp_min(torch.finfo(s.dtype).tiny).log()).sum()
+
+
+def padded_bce(adj: Tensor, s: Tensor, mask: Tensor | None) -> Tensor:
+    r"""The summed binary cross-entropy of :math:`SS^\top` against :math:`A`, `[]`.
+
+    The training loss of the paper's reference code, over all real pairs of nodes:
+    :math:`-\sum_{ij} A_{ij} \log P_{ij} + (1 - A_{ij}) \log(1 - P_{ij})` where
+    :math:`P = SS^\top`, kept within `[1e-7, 1 - 1e-7]`.
+    """
+    p = _probability(s @ s.transpose(1, 2))
+    terms = adj * p.log() + (1 - adj) * (1 - p).log()
+    if mask is not None:
+        terms = terms * (mask.unsqueeze(1) & mask.unsqueeze(2))
+    return -terms.sum()
+
+
+def sparse_bce(graph: SparseGraph, s: Tensor) -> Tensor:
+    r"""`padded_bce` estimated without bias from all edges and as many random pairs.
+
+    .. math:: -\sum_{e} w_e \log\frac{P_e}{1 - P_e}
+              - \frac{\sum_b n_b^2}{R} \sum_{r=1}^{R} \log(1 - P_r)
+
+    The `R = max(E, N)` pairs are drawn evenly from all pairs within a graph.
+    """
+    p = _probability((s[graph.row] * s[graph.col]).sum(-1))
+    logit = p.log() - (1 - p).log()
+    linked = logit.sum() if graph.weight is None else (graph.weight * logit).sum()
+    left, right, num_pairs = _random_pairs(graph)
+    q = _probability((s[left] * s[right]).sum(-1))
+    return -linked - (1 - q).log().mean() * num_pairs
+
+
+def _probability(p: Tensor) -> Tensor:
+    p = p.float() if p.dtype.itemsize < 4 else p
+    return p.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+
+
+def _random_pairs(graph: SparseGraph) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of nodes of the same graph `[R]`, `[R]`, and how many there are, `[]`."""
+    sizes = graph.ptr[1:] - graph.ptr[:-1]
+    last = (sizes * sizes).cumsum(0)
+    num_draws = max(graph.row.numel(), graph.num_nodes)
+    uniform = torch.rand(num_draws, dtype=torch.double, device=last.device)
+    pair = (uniform * last[-1]).long().clamp(max=last[-1] - 1)
+    b = torch.searchsorted(last, pair, right=True)
+    within = pair - (last - sizes * sizes)[b]
+    left, right = within // sizes[b], within % sizes[b]
+    return graph.ptr[b] + left, graph.ptr[b] + right, last[-1]

@@ -1,0 +1,18 @@
+"""The arithmetic of pooling: two backends, no parameters, no checks."""
+
+from pyg_diffpool.ops.graph import SparseGraph, make_graph, spmm
+from pyg_diffpool.ops.padded import padded_pool
+from pyg_diffpool.ops.pooled import Pooled
+from pyg_diffpool.ops.ragged import contract, expand
+from pyg_diffpool.ops.sparse import sparse_pool
+
+__all__ = [
+    "Pooled",
+    "SparseGraph",
+    "contract",
+    "expand",
+    "make_graph",
+    "padded_pool",
+    "sparse_pool",
+    "spmm",
+]

@@ -1,0 +1,93 @@
+"""What pooling gives back, and the way back to the nodes."""
+
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+from pyg_diffpool import _checks
+from pyg_diffpool.ops.ragged import expand
+from pyg_diffpool.padding import Flat, batch_pointer, to_flat
+
+
+@dataclass(frozen=True, repr=False)
+class DiffPoolOutput:
+    """A pooled mini-batch: every graph has become a small dense one of K clusters.
+
+    Attributes:
+        x: Cluster features, `[B, K, C]`.
+        adj: Cluster adjacencies, `[B, K, K]`; `adj[b, i, j]` runs from i to j.
+        mask: Which clusters exist, `[B, K]`, boolean: those within the budget of
+            their graph; none of a graph without nodes.
+        assignment: Share of each node in each cluster, `[N, K]` for sparse input and
+            `[B, M, K]` for padded input; rows of real nodes sum to 1.
+        link_loss: Link prediction loss, `[]`.
+        entropy_loss: Entropy of the assignment, `[]`.
+    """
+
+    x: Tensor  # [B, K, C]
+    adj: Tensor  # [B, K, K]
+    mask: Tensor  # [B, K]
+    assignment: Tensor  # [N, K] or [B, M, K]
+    link_loss: Tensor  # []
+    entropy_loss: Tensor  # []
+
+    def to_sparse(self) -> Flat:
+        """The pooled mini-batch in PyG's sparse form, for any `MessagePassing` layer.
+
+        Returns:
+            The named tuple `(x, edge_index, edge_weight, batch)` over the existing
+            clusters; entries of `adj` that are exactly 0 give no edge.
+        """
+        return to_flat(self.x, self.adj, self.mask)
+
+    def __repr__(self) -> str:
+        shapes = (f"{f.name}={list(getattr(self, f.name).shape)}" for f in fields(self))
+        return f"{type(self).__name__}({', '.join(shapes)})"
+
+
+def unpool(
+    x: Tensor,  # [B, K, C]
+    assignment: Tensor,  # [N, K] or [B, M, K]
+    batch: Tensor | None = None,  # [N]
+) -> Tensor:
+    r"""Bring cluster features back to the nodes, :math:`S X'`.
+
+    Each node receives the mean of its clusters' features, weighted by its shares in
+    them.
+
+    Args:
+        x: Cluster features, `[B, K, C]`.
+        assignment: `DiffPoolOutput.assignment`, `[N, K]` or `[B, M, K]`.
+        batch: The graph of each node, `[N]`, ascending, for a sparse `assignment`;
+            `None` is a single graph. (default: `None`)
+
+    Returns:
+        Node features, `[N, C]` or `[B, M, C]`.
+
+    Raises:
+        ValueError: If the shapes do not fit or `batch` does not ascend.
+
+    Example:
+        >>> import torch
+        >>> from pyg_diffpool import unpool
+        >>> clusters = torch.tensor([[[1.0], [3.0]]])
+        >>> unpool(clusters, torch.tensor([[1.0, 0.0], [0.5, 0.5]])).flatten()
+        tensor([1., 2.])
+    """
+    _checks.check_float("x", x, (3,))
+    _checks.check_float("assignment", assignment, (2, 3))
+    if assignment.size(-1) != x.size(1):
+        raise ValueError(
+            f"Expected 'assignment' to clusters of 'x', K = {x.size(1)} (got K = "
+            f"{assignment.size(-1)}). Pass the assignment that made this 'x'."
+        )
+    if assignment.dim() == 3:
+        if assignment.size(0) != x.size(0):
+            raise ValueError(
+                f"Expected 'assignment' for B = {x.size(0)} graphs (got "
+                f"{assignment.size(0)})."
+            )
+        return assignment @ x
+    n, b = assignment.size(0), x.size(0)
+    _checks.check_batch(batch, b, n, _checks.values_visible(x, check=False))
+    return expand(assignment, x, batch_pointer(batch, b, assignment))

@@ -1,0 +1,211 @@
+"""`diff_pool` against the oracle, by value and by gradient."""
+
+from dataclasses import replace
+
+import pytest
+import reference
+import torch
+from graphs import ZOO, Sample
+from torch import Tensor
+
+from pyg_diffpool import DiffPoolOutput, diff_pool, to_padded
+
+BACKENDS = ["sparse", "padded"]
+RESULTS = ["x", "adj", "assignment", "link_loss", "entropy_loss"]
+
+
+def run(sample: Sample, **options: object) -> DiffPoolOutput:
+    return diff_pool(
+        sample.x,
+        sample.edge_index,
+        sample.s,
+        edge_weight=sample.edge_weight,
+        batch=sample.batch,
+        batch_size=sample.batch_size,
+        **options,
+    )
+
+
+def leaves(sample: Sample) -> list[Tensor]:
+    tensors = [sample.x, sample.s, sample.edge_weight]
+    return [t.requires_grad_() for t in tensors if t is not None]
+
+
+def cloned(sample: Sample) -> Sample:
+    weight = sample.edge_weight
+    return replace(
+        sample,
+        x=sample.x.clone(),
+        s=sample.s.clone(),
+        edge_weight=None if weight is None else weight.clone(),
+    )
+
+
+def oracle(sample: Sample, **options: object) -> reference.Reference:
+    return reference.diff_pool(
+        sample.x,
+        sample.edge_index,
+        sample.s,
+        sample.edge_weight,
+        sample.batch,
+        sample.batch_size,
+        **options,
+    )
+
+
+def scalar(results: object, names: list[str] = RESULTS) -> Tensor:
+    """One number that hangs on every entry of every result."""
+    generator = torch.Generator().manual_seed(3)
+    total = torch.zeros((), dtype=torch.double)
+    for name in names:
+        value = getattr(results, name)
+        factor = torch.rand(value.shape, generator=generator, dtype=torch.double)
+        total = total + (value * factor).sum()
+    return total
+
+
+@pytest.mark.parametrize("normalize", [True, False, "padded"])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ZOO)
+def test_equals_oracle(name: str, backend: str, normalize: bool | str) -> None:
+    ours, theirs = cloned(ZOO[name]), cloned(ZOO[name])
+    inputs, expected_inputs = leaves(ours), leaves(theirs)
+    out = run(ours, backend=backend, normalize=normalize)
+    expected = oracle(theirs, normalize=normalize)
+    for field in [*RESULTS, "mask"]:
+        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
+    grads = torch.autograd.grad(scalar(out), inputs)
+    expected_grads = torch.autograd.grad(scalar(expected), expected_inputs)
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_bce_of_the_padded_backend_equals_oracle(name: str) -> None:
+    ours, theirs = cloned(ZOO[name]), cloned(ZOO[name])
+    inputs, expected_inputs = leaves(ours), leaves(theirs)
+    out = run(ours, backend="padded", link="bce")
+    expected = oracle(theirs, link="bce")
+    torch.testing.assert_close(out.link_loss, expected.link_loss)
+    grads = torch.autograd.grad(out.link_loss, inputs[1:])
+    expected_grads = torch.autograd.grad(expected.link_loss, expected_inputs[1:])
+    torch.testing.assert_close(grads, expected_grads)
+
+
+def test_sampled_bce_is_unbiased() -> None:
+    sample = ZOO["weighted"]
+    exact = run(sample, backend="padded", link="bce").link_loss
+    torch.manual_seed(0)
+    draws = torch.stack(
+        [run(sample, backend="sparse", link="bce").link_loss for _ in range(3000)]
+    )
+    error = draws.std() / len(draws) ** 0.5
+    assert draws.std() > 0
+    assert abs(draws.mean() - exact) < 4 * error
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ZOO)
+def test_cluster_budget(name: str, backend: str) -> None:
+    sample = cloned(ZOO[name])
+    k, sizes = sample.s.size(1), sample.batch.bincount(minlength=sample.batch_size)
+    budget = torch.minimum(sizes.clamp(min=0), torch.tensor(max(k - 1, 1)))
+    out = run(sample, backend=backend, num_clusters=budget)
+    expected = oracle(sample, num_clusters=budget.tolist())
+    for field in [*RESULTS, "mask"]:
+        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
+    assert not out.x[~out.mask].any()
+    assert not out.adj[~out.mask].any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["ordinary", "weighted", "very uneven"])
+def test_lower_precisions(name: str, dtype: torch.dtype, backend: str) -> None:
+    sample = ZOO[name].to(dtype)
+    out = run(sample, backend=backend)
+    expected = oracle(sample)
+    tolerance = {
+        torch.float32: {"rtol": 1e-5, "atol": 1e-5},
+        torch.float16: {"rtol": 2e-3, "atol": 2e-3},
+        torch.bfloat16: {"rtol": 1e-2, "atol": 1e-2},
+    }[dtype]
+    for field in ["x", "adj", "assignment"]:
+        value = getattr(out, field)
+        assert value.dtype == dtype
+        torch.testing.assert_close(
+            value.double(), getattr(expected, field), **tolerance
+        )
+    for field in ["link_loss", "entropy_loss"]:
+        value = getattr(out, field)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value.double(), getattr(expected, field))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["ordinary", "undirected", "repeated, weighted"])
+def test_gradcheck(name: str, backend: str) -> None:
+    sample = cloned(ZOO[name])
+    inputs = leaves(sample)
+
+    def results(*tensors: Tensor) -> tuple[Tensor, ...]:
+        given = dict(zip(["x", "s", "edge_weight"], tensors, strict=False))
+        out = run(replace(sample, **given), backend=backend)
+        return tuple(getattr(out, field) for field in RESULTS)
+
+    assert torch.autograd.gradcheck(results, inputs)
+    assert torch.autograd.gradgradcheck(results, inputs)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_padded_input_equals_flat_input(name: str) -> None:
+    sample = ZOO[name]
+    padded = to_padded(
+        sample.x,
+        sample.edge_index,
+        sample.batch,
+        sample.edge_weight,
+        batch_size=sample.batch_size,
+    )
+    s = to_padded(
+        sample.s, sample.edge_index, sample.batch, batch_size=sample.batch_size
+    ).x
+    out = diff_pool(padded.x, padded.adj, s, mask=padded.mask)
+    expected = run(sample)
+    for field in ["x", "adj", "mask", "link_loss", "entropy_loss"]:
+        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
+    torch.testing.assert_close(out.assignment[padded.mask], expected.assignment)
+
+
+def test_padding_changes_nothing_even_if_it_holds_garbage() -> None:
+    sample = ZOO["weighted"]
+    x, adj, mask = to_padded(
+        sample.x, sample.edge_index, sample.batch, sample.edge_weight
+    )
+    s = to_padded(sample.s, sample.edge_index, sample.batch).x
+    expected = diff_pool(x, adj, s, mask=mask)
+    extra, nan = 4, float("nan")
+    x, s = (torch.nn.functional.pad(t, (0, 0, 0, extra), value=nan) for t in (x, s))
+    adj = torch.nn.functional.pad(adj, (0, extra, 0, extra), value=nan)
+    mask = torch.nn.functional.pad(mask, (0, extra))
+    out = diff_pool(x, adj, s, mask=mask)
+    for field in ["x", "adj", "mask", "link_loss", "entropy_loss"]:
+        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_hard_clusters(backend: str) -> None:
+    sample = ZOO["ordinary"]
+    clusters = sample.s.argmax(-1)
+    out = run(replace(sample, s=clusters), backend=backend, num_clusters=4)
+    one_hot = torch.nn.functional.one_hot(clusters, 4).double()
+    torch.testing.assert_close(out.assignment, one_hot)
+    expected = oracle(replace(sample, s=1e6 * one_hot))
+    torch.testing.assert_close(out.x, expected.x)
+    torch.testing.assert_close(out.adj, expected.adj)
+    torch.testing.assert_close(out.link_loss, expected.link_loss)
+    assert out.entropy_loss == 0
+
+
+def test_repr_shows_shapes() -> None:
+    assert "x=[3, 4, 3], adj=[3, 4, 4], mask=[3, 4]" in repr(run(ZOO["ordinary"]))
