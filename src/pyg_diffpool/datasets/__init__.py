@@ -1,0 +1,25 @@
+"""Data sets by name, and how they are split.
+
+:class:`~pyg_diffpool.datasets.module.GraphDataModule`, which needs Lightning, is
+imported from its own module.
+"""
+
+from pyg_diffpool.datasets._cache import cache_folder as cache_folder
+from pyg_diffpool.datasets.named import load_dataset as load_dataset
+from pyg_diffpool.datasets.python_functions import PythonFunctions as PythonFunctions
+from pyg_diffpool.datasets.split_files import split_from_file as split_from_file
+from pyg_diffpool.datasets.splits import Split as Split
+from pyg_diffpool.datasets.splits import fold_split as fold_split
+from pyg_diffpool.datasets.splits import stratified_split as stratified_split
+from pyg_diffpool.datasets.tu_folder import TUFolder as TUFolder
+
+__all__ = [
+    "PythonFunctions",
+    "Split",
+    "TUFolder",
+    "cache_folder",
+    "fold_split",
+    "load_dataset",
+    "split_from_file",
+    "stratified_split",
+]

@@ -1,0 +1,86 @@
+"""The user's cache folder, and files in it that are whole or not there."""
+
+import os
+import pickle
+import sys
+import uuid
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+def cache_folder() -> Path:
+    r"""Return the folder in which data sets are kept between runs.
+
+    It is ``$XDG_CACHE_HOME/pyg_diffpool``, or ``~/.cache/pyg_diffpool`` where that
+    variable is unset or relative, and ``%LOCALAPPDATA%\pyg_diffpool`` on Windows.
+
+    Returns:
+        The folder. It is not created by this call.
+    """
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    base = Path(os.environ.get(variable, ""))
+    if not base.is_absolute():
+        base = Path.home() / ".cache"
+    return base / "pyg_diffpool"
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """Write ``content`` so that ``path`` never holds a part of it.
+
+    The bytes go to a neighbouring file which then replaces ``path`` in one step: a
+    killed process leaves the old file, and of two processes that write the same
+    file the last one wins.
+
+    Args:
+        content: Whatever :func:`torch.save` accepts.
+        path: The file to write. Its folder is created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        torch.save(content, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_if_whole(path: Path, keys: frozenset[str]) -> dict[str, Any] | None:
+    """Read a dictionary back, or answer ``None`` where it must be made again.
+
+    Args:
+        path: A file that :func:`save_atomically` wrote.
+        keys: The keys that the dictionary must have.
+
+    Returns:
+        The dictionary, or ``None`` if there is no file or (with a warning) if it
+        cannot be read or lacks a key. Only tensors and plain containers are read
+        (``weights_only``): a cache file cannot run code.
+
+    Raises:
+        PermissionError: If the file may not be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+    except PermissionError:
+        raise
+    except _DAMAGE:
+        content = None
+    if isinstance(content, dict) and keys <= content.keys():
+        return content
+    message = f"the cached data set {str(path)!r} is damaged and will be built again"
+    warnings.warn(message, stacklevel=3)
+    return None

@@ -1,0 +1,189 @@
+"""Reading and checking the text files of TUDataset's raw layout."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import coalesce, one_hot, remove_self_loops
+
+_REQUIRED = ("A", "graph_indicator", "graph_labels")
+_OPTIONAL = ("node_attributes", "node_labels")
+
+
+@dataclass(frozen=True)
+class TUFiles:
+    """Where the files of one data set are.
+
+    Attributes:
+        folder: The folder that holds them.
+        name: What their names begin with.
+    """
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def find(cls, folder: Path) -> "TUFiles":
+        """Look for ``NAME_A.txt`` and its companions in ``folder`` or its ``raw``.
+
+        Raises:
+            ValueError: If the folder, or a file that must be there, is missing, or
+                several data sets lie in one folder.
+        """
+        for place in (folder, folder / "raw"):
+            names = sorted(
+                path.name[: -len("_A.txt")] for path in place.glob("*_A.txt")
+            )
+            if len(names) > 1:
+                raise ValueError(
+                    f"expected one data set in {str(place)!r}, got {names}; give each "
+                    f"a folder of its own"
+                )
+            if names:
+                return cls(place, names[0])._checked()
+        found = "there is no such folder" if not folder.is_dir() else "it has neither"
+        raise ValueError(
+            f"expected 'NAME_A.txt' or 'raw/NAME_A.txt' in {str(folder)!r}, but "
+            f"{found}; give a folder in TUDataset's raw layout"
+        )
+
+    def path(self, kind: str) -> Path:
+        """Return the path of one file, which may not be there."""
+        return self.folder / f"{self.name}_{kind}.txt"
+
+    def present(self) -> list[Path]:
+        """List the files that are there."""
+        paths = [self.path(kind) for kind in (*_REQUIRED, *_OPTIONAL)]
+        return [path for path in paths if path.is_file()]
+
+    def _checked(self) -> "TUFiles":
+        missing = [self.path(k).name for k in _REQUIRED if not self.path(k).is_file()]
+        if missing:
+            raise ValueError(
+                f"expected {', '.join(missing)} beside {self.path('A').name} in "
+                f"{str(self.folder)!r}, not found; TUDataset's raw layout needs it"
+            )
+        return self
+
+
+def read_tu_files(files: TUFiles) -> tuple[list[Data], list[str]]:
+    """Read and check all graphs.
+
+    Args:
+        files: Where they are.
+
+    Returns:
+        The graphs, with ``edge_index``, ``y`` and ``x`` (or, without features,
+        ``num_nodes``), and the label of every class.
+
+    Raises:
+        ValueError: If a file is not numeric, lengths do not match, an edge leaves
+            the range of nodes or its graph, or nodes are not sorted by graph.
+    """
+    labels, y = _read(files, "graph_labels", np.int64)[:, 0].unique(return_inverse=True)
+    graph = _read(files, "graph_indicator", np.int64)[:, 0] - 1  # [N]
+    _check_graphs(files, graph, y.numel())
+    edge_index = _read(files, "A", np.int64, columns=2).t() - 1  # [2, E]
+    _check_edges(files, edge_index, graph)
+    x = _read_features(files, graph.numel())
+    edge_index, _ = remove_self_loops(edge_index)
+    edge_index = coalesce(edge_index, num_nodes=graph.numel())
+    num_nodes = graph.bincount(minlength=y.numel())
+    num_edges = graph[edge_index[0]].bincount(minlength=y.numel())
+    first = num_nodes.cumsum(0) - num_nodes
+    edges = edge_index.split(num_edges.tolist(), dim=1)
+    graphs = [
+        Data(edge_index=e - offset, y=label.view(1), num_nodes=n)
+        for e, offset, label, n in zip(edges, first, y, num_nodes.tolist(), strict=True)
+    ]
+    if x is not None:
+        for data, rows in zip(graphs, x.split(num_nodes.tolist()), strict=True):
+            data.x = rows
+            del data.num_nodes
+    return graphs, [str(label) for label in labels.tolist()]
+
+
+def _read(files: TUFiles, kind: str, dtype: Any, columns: int | None = None) -> Tensor:
+    """Read one file as a table with one row a line."""
+    path = files.path(kind)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input contained no data")
+        try:
+            table = np.loadtxt(path, dtype=dtype, delimiter=",", ndmin=2)
+        except ValueError as error:
+            what = "integers" if dtype is np.int64 else "numbers"
+            raise ValueError(
+                f"expected {what} separated by commas in {str(path)!r}, as many in "
+                f"every line; {error}"
+            ) from error
+    if table.size == 0 and kind == "A":
+        table = table.reshape(0, 2)
+    if table.shape[1] != columns and columns is not None:
+        raise ValueError(
+            f"expected {columns} columns in {str(path)!r}, got {table.shape[1]}"
+        )
+    if table.size == 0 and kind != "A":
+        raise ValueError(f"expected at least one line in {str(path)!r}, got none")
+    return torch.from_numpy(table)
+
+
+def _read_features(files: TUFiles, num_nodes: int) -> Tensor | None:
+    columns: list[Tensor] = []
+    for kind, dtype in zip(_OPTIONAL, (np.float32, np.int64), strict=True):
+        if not files.path(kind).is_file():
+            continue
+        table = _read(files, kind, dtype)
+        if table.size(0) != num_nodes:
+            raise ValueError(
+                f"expected {num_nodes} lines in {str(files.path(kind))!r}, one for "
+                f"each node of {files.path('graph_indicator').name}, got "
+                f"{table.size(0)}"
+            )
+        if kind == "node_labels":
+            table -= table.min(dim=0).values
+            columns.extend(one_hot(column) for column in table.unbind(dim=1))
+        else:
+            columns.append(table)
+    return torch.cat(columns, dim=1) if columns else None
+
+
+def _check_graphs(files: TUFiles, graph: Tensor, num_graphs: int) -> None:
+    path = str(files.path("graph_indicator"))
+    if int(graph.min()) < 0 or int(graph.max()) >= num_graphs:
+        raise ValueError(
+            f"expected graphs from 1 to {num_graphs} in {path!r}, as many as lines in "
+            f"{files.path('graph_labels').name}, got {int(graph.min()) + 1} to "
+            f"{int(graph.max()) + 1}"
+        )
+    falls = (graph.diff() < 0).nonzero()
+    if falls.numel() > 0:
+        raise ValueError(
+            f"expected nodes sorted by graph in {path!r}, got graph "
+            f"{int(graph[falls[0] + 1]) + 1} after {int(graph[falls[0]]) + 1} in line "
+            f"{int(falls[0]) + 2}; renumber the nodes"
+        )
+
+
+def _check_edges(files: TUFiles, edge_index: Tensor, graph: Tensor) -> None:
+    path, num_nodes = str(files.path("A")), graph.numel()
+    outside = ((edge_index < 0) | (edge_index >= num_nodes)).any(dim=0).nonzero()
+    if outside.numel() > 0:
+        raise ValueError(
+            f"expected nodes from 1 to {num_nodes} in {path!r}, as many as lines in "
+            f"{files.path('graph_indicator').name}, got "
+            f"{(edge_index[:, outside[0, 0]] + 1).tolist()} in line "
+            f"{int(outside[0]) + 1}"
+        )
+    crossing = (graph[edge_index[0]] != graph[edge_index[1]]).nonzero()
+    if crossing.numel() > 0:
+        edge = edge_index[:, crossing[0, 0]]
+        raise ValueError(
+            f"expected edges within a graph in {path!r}, got {(edge + 1).tolist()} in "
+            f"line {int(crossing[0]) + 1}, from graph {int(graph[edge[0]]) + 1} to "
+            f"graph {int(graph[edge[1]]) + 1}; remove it or correct the indicator"
+        )

@@ -1,0 +1,48 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyg_diffpool.datasets import cache_folder
+from pyg_diffpool.datasets._cache import load_if_whole, save_atomically
+
+KEYS = frozenset({"a"})
+
+
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_cache_folder_follows_the_environment(monkeypatch, tmp_path, platform):
+    variable = "LOCALAPPDATA" if platform == "win32" else "XDG_CACHE_HOME"
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert cache_folder() == tmp_path / "pyg_diffpool"
+    for value in ("", "relative/folder"):
+        monkeypatch.setenv(variable, value)
+        assert cache_folder() == Path.home() / ".cache" / "pyg_diffpool"
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    path = tmp_path / "new" / "file.pt"
+    assert load_if_whole(path, KEYS) is None
+    save_atomically({"a": torch.arange(3), "b": ["x"]}, path)
+    content = load_if_whole(path, KEYS)
+    assert content is not None
+    assert content["a"].tolist() == [0, 1, 2]
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.pt"]
+
+
+@pytest.mark.parametrize("content", [{"b": 1}, [1], {"a": Path("code")}])
+def test_other_content_counts_as_damaged(tmp_path, content):
+    path = tmp_path / "file.pt"
+    save_atomically(content, path)
+    with pytest.warns(UserWarning, match=r"file.pt' is damaged and will be built"):
+        assert load_if_whole(path, KEYS) is None
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file.pt"
+    save_atomically({"a": 1}, path)
+    with pytest.raises(AttributeError, match="pickle"):
+        save_atomically({"a": lambda: None}, path)
+    assert load_if_whole(path, KEYS) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.pt"]
