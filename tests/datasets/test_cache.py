@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
+from torch_geometric.data import Data
 
 from pyg_diffpool.datasets import cache_folder
-from pyg_diffpool.datasets._cache import load_if_whole, save_atomically
+from pyg_diffpool.datasets._cache import load_if_whole, pack, save_atomically, unpack
 
 KEYS = frozenset({"a"})
 
@@ -46,3 +48,18 @@ def test_a_failed_save_keeps_the_old_file(tmp_path):
         save_atomically({"a": lambda: None}, path)
     assert load_if_whole(path, KEYS) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.pt"]
+
+
+@pytest.mark.parametrize("largest", [1, 2**15 - 1, 2**15, 2**31, -(2**31) - 1])
+def test_packing_loses_nothing(largest):
+    data = Data(x=torch.tensor([[largest, 0]]), y=torch.tensor([0.5]), words=["a"])
+    data.short = torch.tensor([1], dtype=torch.int32)
+    packed = pack(data)
+    restored = unpack(packed)
+    assert packed["fields"]["x"].element_size() == {1: 2, 32767: 2, 32768: 4}.get(
+        largest, 8
+    )
+    assert restored.keys() == data.keys()
+    assert restored.words == ["a"]
+    for key in ("x", "y", "short"):
+        assert_close(restored[key], data[key], rtol=0, atol=0)

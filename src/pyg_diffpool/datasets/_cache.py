@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch_geometric.data import Data
 
 _DAMAGE = (
     EOFError,
@@ -54,6 +56,41 @@ def save_atomically(content: Any, path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def pack(data: Data) -> dict[str, Any]:
+    """Turn collated graphs into plain containers, with indices as short as they fit.
+
+    Args:
+        data: What :meth:`InMemoryDataset.collate` gives.
+
+    Returns:
+        What :func:`unpack` takes; about a quarter of the bytes.
+
+    Example:
+        >>> packed = pack(Data(x=torch.tensor([[7]]), y=torch.tensor([70_000])))
+        >>> packed["fields"]["x"].dtype, packed["fields"]["y"].dtype
+        (torch.int16, torch.int32)
+        >>> unpack(packed).y
+        tensor([70000])
+    """
+    fields = data.to_dict()
+    long = [k for k, v in fields.items() if getattr(v, "dtype", None) == torch.int64]
+    return {"fields": fields | {k: _narrow(fields[k]) for k in long}, "long": long}
+
+
+def unpack(packed: dict[str, Any]) -> Data:
+    """Undo :func:`pack`."""
+    fields = packed["fields"]
+    return Data.from_dict(fields | {k: fields[k].long() for k in packed["long"]})
+
+
+def _narrow(values: Tensor) -> Tensor:
+    for dtype in (torch.int16, torch.int32):
+        narrow = values.to(dtype)
+        if torch.equal(narrow.long(), values):
+            return narrow
+    return values
 
 
 def load_if_whole(path: Path, keys: frozenset[str]) -> dict[str, Any] | None:

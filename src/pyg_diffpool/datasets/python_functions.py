@@ -8,7 +8,13 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_diffpool.datasets._cache import cache_folder, load_if_whole, save_atomically
+from pyg_diffpool.datasets._cache import (
+    cache_folder,
+    load_if_whole,
+    pack,
+    save_atomically,
+    unpack,
+)
 from pyg_diffpool.datasets.encoding import MAX_DEPTH
 from pyg_diffpool.datasets.function_graphs import (
     UNLABELLED,
@@ -111,7 +117,7 @@ class PythonFunctions(InMemoryDataset):
             self._indices = _labelled(self._data.y)
 
     def _fill(self, content: dict[str, Any]) -> None:
-        self.data = Data.from_dict(content["data"])
+        self.data = unpack(content["data"])
         self.slices = content["slices"]
         self.type_vocabulary: list[str] = content["types"]
         self.attribute_vocabulary: list[str] = content["attributes"]
@@ -172,7 +178,7 @@ def _collated(
         graphs = [pre_transform(graph) for graph in graphs]
     data, slices = InMemoryDataset.collate(graphs)
     return {
-        "data": data.to_dict(),
+        "data": pack(data),
         "slices": slices,
         "types": functions.vocabulary.types,
         "attributes": functions.vocabulary.attributes,

@@ -7,7 +7,13 @@ from typing import Any
 
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_diffpool.datasets._cache import cache_folder, load_if_whole, save_atomically
+from pyg_diffpool.datasets._cache import (
+    cache_folder,
+    load_if_whole,
+    pack,
+    save_atomically,
+    unpack,
+)
 from pyg_diffpool.datasets.tu_files import TUFiles, read_tu_files
 
 _FORMAT = "1"
@@ -60,7 +66,7 @@ class TUFolder(InMemoryDataset):
         if content is None:
             content = _collated(files)
             save_atomically(content, path)
-        self.data = Data.from_dict(content["data"])
+        self.data = unpack(content["data"])
         self.slices = content["slices"]
         self.class_names: list[str] = content["classes"]
 
@@ -81,7 +87,7 @@ class TUFolder(InMemoryDataset):
 def _collated(files: TUFiles) -> dict[str, Any]:
     graphs, class_names = read_tu_files(files)
     data, slices = InMemoryDataset.collate(graphs)
-    return {"data": data.to_dict(), "slices": slices, "classes": class_names}
+    return {"data": pack(data), "slices": slices, "classes": class_names}
 
 
 def _fingerprint(files: TUFiles) -> str:
