@@ -22,19 +22,17 @@ class Reference(NamedTuple):
 def adjacency(edge_index: Tensor, weight: Tensor, nodes: Tensor) -> Tensor:
     """`A[i, j]`, the sum of the weights of all edges from node i to node j."""
     position = {int(node): i for i, node in enumerate(nodes)}
-    entries = [[torch.zeros((), dtype=weight.dtype) for _ in nodes] for _ in nodes]
-    for e in range(edge_index.size(1)):
-        source, target = int(edge_index[0, e]), int(edge_index[1, e])
+    a = torch.zeros(len(nodes), len(nodes), dtype=weight.dtype)
+    for e, (source, target) in enumerate(edge_index.t().tolist()):
         if source in position:
-            i, j = position[source], position[target]
-            entries[i][j] = entries[i][j] + weight[e]
-    if not entries:
-        return weight.new_zeros(0, 0)
-    return torch.stack([torch.stack(row) for row in entries])
+            at = torch.tensor([position[source]]), torch.tensor([position[target]])
+            a = a.index_put(at, weight[e : e + 1], accumulate=True)
+    return a
 
 
 def entropy(p: Tensor) -> Tensor:
-    return -sum((q * q.log() for q in p.flatten() if q > 0), torch.zeros_like(p.sum()))
+    p = p[p > 0]
+    return -(p * p.log()).sum()
 
 
 def diff_pool(
@@ -76,7 +74,7 @@ def diff_pool(
         squares = squares + residual.square().sum()
         p = (s @ s.t()).clamp(1e-7, 1 - 1e-7)
         bce = bce - (a * p.log() + (1 - a) * (1 - p).log()).sum()
-        entropies = entropies + sum((entropy(row) for row in s), s.sum() * 0)
+        entropies = entropies + entropy(s)
     padded_pairs = batch_size * max(sizes) ** 2
     pairs = {True: sum(m * m for m in sizes), False: 1, "padded": padded_pairs}
     rows = batch_size * max(sizes) if normalize == "padded" else sum(sizes)

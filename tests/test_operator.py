@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-import reference
 import torch
-from graphs import ZOO, Sample
 from torch import Tensor
 
+import reference
+from graphs import ZOO, Sample
 from pyg_diffpool import DiffPoolOutput, diff_pool, to_padded
 
 BACKENDS = ["sparse", "padded"]

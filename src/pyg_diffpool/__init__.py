@@ -2,14 +2,23 @@
 
 from importlib.metadata import version
 
+from pyg_diffpool.dense import dense_diff_pool
+from pyg_diffpool.layer import DiffPool
+from pyg_diffpool.models import DiffPoolNet, DiffPoolNetOutput
 from pyg_diffpool.operator import diff_pool
 from pyg_diffpool.output import DiffPoolOutput, unpool
 from pyg_diffpool.padding import to_flat, to_padded
+from pyg_diffpool.readout import readout
 
 __version__ = version("pyg-diffpool")
 __all__ = [
+    "DiffPool",
+    "DiffPoolNet",
+    "DiffPoolNetOutput",
     "DiffPoolOutput",
+    "dense_diff_pool",
     "diff_pool",
+    "readout",
     "to_flat",
     "to_padded",
     "unpool",

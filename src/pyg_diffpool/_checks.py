@@ -173,13 +173,12 @@ def _crossing_edge(batch: Tensor, source: int, target: int) -> ValueError:
     )
 
 
-def check_dense(
-    x: Tensor, adj: Tensor, s: Tensor, mask: Tensor | None, backend: str
-) -> None:
-    """`x` `[B, M, C]`, `adj` `[B, M, M]`, `s` `[B, M, K]`, `mask` `[B, M]`."""
-    check_same_device(x=x, adj=adj, s=s, mask=mask)
-    check_same_dtype(x=x, adj=adj, s=s)
+def check_padded(x: Tensor, adj: Tensor, mask: Tensor | None) -> None:
+    """`x` `[B, M, C]`, `adj` `[B, M, M]`, `mask` `[B, M]`."""
+    check_same_device(x=x, adj=adj, mask=mask)
+    check_float("x", x, (3,))
     check_float("adj", adj, (3,))
+    check_same_dtype(x=x, adj=adj)
     b, m = x.shape[:2]
     check_not_empty(b * m)
     if adj.shape != (b, m, m):
@@ -187,16 +186,35 @@ def check_dense(
             f"Expected a dense 'adj' of shape [B, M, M] = [{b}, {m}, {m}] for an 'x' "
             f"of shape {list(x.shape)} (got {list(adj.shape)})."
         )
+    check_mask(mask, b, m)
+
+
+def check_blocks(x: Tensor, s: Tensor, backend: str) -> None:
+    """An `s` `[B, M, K]` that goes with a padded `x`."""
+    check_same_device(x=x, s=s)
+    check_same_dtype(x=x, s=s)
+    b, m = x.shape[:2]
     if s.shape[:2] != (b, m) or s.dim() != 2 + s.is_floating_point():
         raise ValueError(
             f"Expected 's' of shape [B, M, K] = [{b}, {m}, K], or [B, M] if integer "
             f"(got {list(s.shape)})."
         )
-    check_mask(mask, b, m)
     if backend == "sparse":
         raise ValueError(
             "Expected an edge list for backend='sparse' (got a dense 'adj'). Use "
             "backend='auto' or turn it into edges with 'to_flat'."
+        )
+
+
+def check_rows(x: Tensor, s: Tensor) -> None:
+    """An `s` `[N, K]` that goes with a flat `x`."""
+    check_same_device(x=x, s=s)
+    check_same_dtype(x=x, s=s)
+    n = x.size(0)
+    if s.size(0) != n or s.dim() != 1 + s.is_floating_point():
+        raise ValueError(
+            f"Expected 's' of shape [N, K] = [{n}, K], or [N] if integer, with a row "
+            f"for each row of 'x' (got {list(s.shape)})."
         )
 
 
@@ -217,24 +235,16 @@ def check_flat(
     x: Tensor,
     edge_index: Tensor,
     edge_weight: Tensor | None,
-    s: Tensor,
     batch: Tensor | None,
     batch_size: int | None,
     visible: bool,
 ) -> None:
     """All that a sparse mini-batch must be before it is sorted."""
-    check_same_device(x=x, adj=edge_index, edge_weight=edge_weight, s=s, batch=batch)
-    check_float("x", x, (2,))
+    check_same_device(x=x, adj=edge_index, edge_weight=edge_weight, batch=batch)
     check_not_empty(x.size(0))
-    check_same_dtype(x=x, s=s, edge_weight=edge_weight)
     check_edges(edge_index, edge_weight, x.size(0), visible)
+    check_same_dtype(x=x, edge_weight=edge_weight)
     check_batch(batch, batch_size, x.size(0), visible)
-    expected = "[N, K]" if s.is_floating_point() else "[N]"
-    if s.dim() != expected.count(",") + 1 or s.size(0) != x.size(0):
-        raise ValueError(
-            f"Expected 's' of shape {expected} with N = {x.size(0)}, one row for each "
-            f"row of 'x' (got {list(s.shape)})."
-        )
 
 
 def check_unused(beside: str, **arguments: object) -> None:

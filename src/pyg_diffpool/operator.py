@@ -5,7 +5,8 @@ from torch import Tensor
 from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks
-from pyg_diffpool.adjacency import is_dense, to_edges
+from pyg_diffpool.adjacency import is_dense
+from pyg_diffpool.graphs import flat_graph, padded_graph
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.pooling import (
     Backend,
@@ -95,15 +96,15 @@ def diff_pool(
         >>> out.x.shape, out.adj.shape
         (torch.Size([2, 2, 8]), torch.Size([2, 2, 2]))
     """
-    _checks.check_choice("backend", backend, ("auto", "padded", "sparse"))
-    _checks.check_choice("link", link, ("frobenius", "bce"))
-    _checks.check_choice("normalize", normalize, (True, False, "padded"))
-    _checks.check_float("x", x, (2, 3))
-    options = Options(num_clusters, link, normalize, backend, check)
+    options = Options(link, normalize, backend, check)
+    options.validate()
     with torch.autocast(x.device.type, enabled=False):
-        if is_dense(adj):
-            _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
-            return pool_padded(x, adj, s, mask, options)
-        _checks.check_unused("an edge list", mask=mask)
-        edge_index, edge_weight = to_edges(adj, edge_weight)
-        return pool_flat(x, edge_index, edge_weight, s, batch, batch_size, options)
+        if not is_dense(adj):
+            _checks.check_unused("an edge list", mask=mask)
+            flat = flat_graph(x, adj, edge_weight, batch, batch_size, check)
+            return pool_flat(x, flat, s, num_clusters, options)
+        _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
+        if x.dim() == 2 and adj.dim() == 2:
+            x, adj, s = x.unsqueeze(0), adj.unsqueeze(0), s.unsqueeze(0)
+        padded = padded_graph(x, adj, mask)
+        return pool_padded(x, padded, s, num_clusters, options)

@@ -20,6 +20,8 @@ class DiffPoolOutput:
             their graph; none of a graph without nodes.
         assignment: Share of each node in each cluster, `[N, K]` for sparse input and
             `[B, M, K]` for padded input; rows of real nodes sum to 1.
+        embedding: Node features that were pooled, those of the embedding GNN; shaped
+            like `assignment`, with C in place of K.
         link_loss: Link prediction loss, `[]`.
         entropy_loss: Entropy of the assignment, `[]`.
     """
@@ -28,6 +30,7 @@ class DiffPoolOutput:
     adj: Tensor  # [B, K, K]
     mask: Tensor  # [B, K]
     assignment: Tensor  # [N, K] or [B, M, K]
+    embedding: Tensor  # [N, C] or [B, M, C]
     link_loss: Tensor  # []
     entropy_loss: Tensor  # []
 

@@ -106,13 +106,8 @@ def to_padded(
                 [ True, False]])
     """
     _checks.check_float("x", x, (2,))
-    _checks.check_same_device(
-        x=x, edge_index=edge_index, batch=batch, edge_weight=edge_weight
-    )
     visible = _checks.values_visible(x, check=False)
-    _checks.check_not_empty(x.size(0))
-    _checks.check_edges(edge_index, edge_weight, x.size(0), visible)
-    _checks.check_batch(batch, batch_size, x.size(0), visible)
+    _checks.check_flat(x, edge_index, edge_weight, batch, batch_size, visible)
     ptr = batch_pointer(batch, batch_size, x)
     if batch is None:
         batch = x.new_zeros(x.size(0), dtype=torch.long)
@@ -183,8 +178,7 @@ def to_flat(
         tensor([[0, 1],
                 [1, 0]])
     """
-    _checks.check_float("x", x, (3,))
-    _checks.check_dense(x, adj, x, mask, backend="padded")
+    _checks.check_padded(x, adj, mask)
     b, m = x.shape[:2]
     if mask is None:
         mask = torch.ones(b, m, dtype=torch.bool, device=x.device)

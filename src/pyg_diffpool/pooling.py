@@ -7,9 +7,10 @@ from torch import Tensor
 
 from pyg_diffpool import _checks, losses
 from pyg_diffpool.assignment import assign, cluster_mask, num_columns
-from pyg_diffpool.ops import Pooled, SparseGraph, make_graph, padded_pool, sparse_pool
+from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
+from pyg_diffpool.ops import Pooled, padded_pool, sparse_pool
 from pyg_diffpool.output import DiffPoolOutput
-from pyg_diffpool.padding import batch_pointer, pad, pad_rows, slots
+from pyg_diffpool.padding import pad, pad_rows, slots
 
 Backend = Literal["auto", "padded", "sparse"]
 Link = Literal["frobenius", "bce"]
@@ -19,89 +20,87 @@ Normalize = bool | Literal["padded"]
 class Options(NamedTuple):
     """The keyword arguments of `diff_pool` that both forms share."""
 
-    num_clusters: int | Tensor | None
-    link: Link
-    normalize: Normalize
-    backend: Backend
-    check: bool
+    link: Link = "frobenius"
+    normalize: Normalize = True
+    backend: Backend = "auto"
+    check: bool = False
+
+    def validate(self) -> None:
+        """Raise a `ValueError` for a choice that there is not."""
+        _checks.check_choice("link", self.link, ("frobenius", "bce"))
+        _checks.check_choice("normalize", self.normalize, (True, False, "padded"))
+        _checks.check_choice("backend", self.backend, ("auto", "padded", "sparse"))
 
 
 def pool_flat(
-    x: Tensor,
-    edge_index: Tensor,
-    edge_weight: Tensor | None,
-    s: Tensor,
-    batch: Tensor | None,
-    batch_size: int | None,
+    x: Tensor,  # [N, C]
+    graph: FlatGraph,
+    s: Tensor,  # [N, K]
+    num_clusters: int | Tensor | None,  # [B]
     options: Options,
 ) -> DiffPoolOutput:
     """`diff_pool` for a sparse mini-batch."""
-    visible = _checks.values_visible(x, options.check)
-    _checks.check_flat(x, edge_index, edge_weight, s, batch, batch_size, visible)
+    _checks.check_rows(x, s)
     if _checks.on_request(options.check):
-        _checks.check_finite(x=x, s=s, edge_weight=edge_weight)
-    ptr = batch_pointer(batch, batch_size, x)
-    if batch is None:
-        batch = edge_index.new_zeros(x.size(0))
-    sizes = ptr.diff()
-    k = num_columns(s, options.num_clusters, sizes.numel(), visible)
-    exists = cluster_mask(sizes, k, options.num_clusters)
+        _checks.check_finite(x=x, s=s, edge_weight=graph.edge_weight)
+    visible = _checks.values_visible(x, options.check)
+    k = num_columns(s, num_clusters, graph.batch_size, visible)
+    exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
-    if edge_weight is not None:
-        edge_weight = edge_weight.to(dtype)
-    graph = make_graph(edge_index, edge_weight, ptr, x.size(0))
-    if visible:
-        _checks.check_edges_within_graphs(graph, batch)
-    p = assign(s, exists[batch] if options.num_clusters is not None else None, k, dtype)
+    budget = None if num_clusters is None else exists[graph.batch]
+    p = assign(s, budget, k, dtype)
     pool = _on_padded if options.backend == "padded" else _on_sparse
-    pooled, link_loss = pool(x.to(dtype), p, graph, batch, options.link)
-    return _output(pooled, p, exists, link_loss, sizes, sizes.max(), x, options)
+    pooled, link_loss = pool(x.to(dtype), p, graph, options.link)
+    scalars = _divide(link_loss, p, graph, graph.sizes.max(), options.normalize)
+    return _output(x, pooled, exists, p, *scalars)
+
+
+def pool_padded(
+    x: Tensor,  # [B, M, C]
+    graph: PaddedGraph,
+    s: Tensor,  # [B, M, K]
+    num_clusters: int | Tensor | None,  # [B]
+    options: Options,
+) -> DiffPoolOutput:
+    """`diff_pool` for a padded mini-batch."""
+    _checks.check_blocks(x, s, options.backend)
+    if _checks.on_request(options.check):
+        _checks.check_finite(x=x, adj=graph.adj, s=s)
+    visible = _checks.values_visible(x, options.check)
+    k = num_columns(s, num_clusters, graph.batch_size, visible)
+    exists = cluster_mask(graph.sizes, k, num_clusters)
+    dtype = _work_dtype(x, s)
+    p = assign(s, None if num_clusters is None else exists.unsqueeze(1), k, dtype)
+    z = x.to(dtype)
+    if graph.mask is not None:
+        padding = ~graph.mask.unsqueeze(-1)
+        z, p = z.masked_fill(padding, 0), p.masked_fill(padding, 0)
+    pooled, link_loss = _dense(z, graph.adj.to(dtype), p, graph.mask, options.link)
+    max_num_nodes = torch.tensor(x.size(1))
+    scalars = _divide(link_loss, p, graph, max_num_nodes, options.normalize)
+    return _output(x, pooled, exists, p, *scalars)
 
 
 def _on_sparse(
-    x: Tensor, s: Tensor, graph: SparseGraph, _: Tensor, link: Link
+    x: Tensor, s: Tensor, graph: FlatGraph, link: Link
 ) -> tuple[Pooled, Tensor]:
-    pooled = sparse_pool(x, graph, s)
+    sparse = graph.sparse
+    pooled = sparse_pool(x, sparse, s)
     if link == "bce":
-        return pooled, losses.sparse_bce(graph, s)
+        return pooled, losses.sparse_bce(sparse, s)
     return pooled, losses.frobenius(
-        graph.square_sum, pooled, lambda: losses.sparse_square(graph, s)
+        sparse.square_sum, pooled, lambda: losses.sparse_square(sparse, s)
     )
 
 
 def _on_padded(
-    x: Tensor, s: Tensor, graph: SparseGraph, batch: Tensor, link: Link
+    x: Tensor, s: Tensor, graph: FlatGraph, link: Link
 ) -> tuple[Pooled, Tensor]:
-    edges = torch.stack([graph.row, graph.col])
-    x, adj, mask = pad(x, edges, batch, graph.weight, graph.ptr, None)
-    s = pad_rows(s, slots(batch, graph.ptr, mask.size(1)), *mask.shape)
+    sparse, batch = graph.sparse, graph.batch
+    edges = torch.stack([sparse.row, sparse.col])
+    x, adj, mask = pad(x, edges, batch, sparse.weight, sparse.ptr, None)
+    s = pad_rows(s, slots(batch, sparse.ptr, mask.size(1)), *mask.shape)
     return _dense(x, adj, s, mask, link)
-
-
-def pool_padded(
-    x: Tensor, adj: Tensor, s: Tensor, mask: Tensor | None, options: Options
-) -> DiffPoolOutput:
-    """`diff_pool` for a padded mini-batch."""
-    if x.dim() == 2:
-        x, adj, s = x.unsqueeze(0), adj.unsqueeze(0), s.unsqueeze(0)
-    visible = _checks.values_visible(x, options.check)
-    _checks.check_dense(x, adj, s, mask, options.backend)
-    if _checks.on_request(options.check):
-        _checks.check_finite(x=x, adj=adj, s=s)
-    b, m = x.shape[:2]
-    sizes = torch.full((b,), m, device=x.device) if mask is None else mask.sum(1)
-    k = num_columns(s, options.num_clusters, b, visible)
-    exists = cluster_mask(sizes, k, options.num_clusters)
-    dtype = _work_dtype(x, s)
-    x, adj = x.to(dtype), adj.to(dtype)
-    budget = exists.unsqueeze(1) if options.num_clusters is not None else None
-    s = assign(s, budget, k, dtype)
-    if mask is not None:
-        padding = ~mask.unsqueeze(-1)
-        x, s = x.masked_fill(padding, 0), s.masked_fill(padding, 0)
-        adj = adj.masked_fill(padding | padding.transpose(1, 2), 0)
-    pooled, link_loss = _dense(x, adj, s, mask, options.link)
-    return _output(pooled, s, exists, link_loss, sizes, m, x, options)
 
 
 def _dense(
@@ -110,36 +109,47 @@ def _dense(
     pooled = padded_pool(x, adj, s)
     if link == "bce":
         return pooled, losses.padded_bce(adj, s, mask)
-    square = torch.linalg.vector_norm(adj, dtype=torch.double).square()
+    square = losses.square_sum(adj)
     return pooled, losses.frobenius(
         square, pooled, lambda: losses.padded_square(adj, s)
     )
 
 
-def _output(
-    pooled: Pooled,
-    s: Tensor,
-    exists: Tensor,
+def _divide(
     link_loss: Tensor,
-    sizes: Tensor,
-    max_num_nodes: Tensor | int,
-    x: Tensor,
-    options: Options,
-) -> DiffPoolOutput:
-    """Divide the losses and go back from the dtype of the arithmetic."""
-    num_nodes, num_pairs = sizes.sum(), sizes.double().square().sum()
-    if options.normalize == "padded":
-        num_nodes = num_pairs = sizes.numel() * torch.as_tensor(max_num_nodes)
-        num_pairs = num_pairs.double() * max_num_nodes
-    if options.normalize is not False:
+    s: Tensor,
+    graph: Graph,
+    max_num_nodes: Tensor,
+    normalize: Normalize,
+) -> tuple[Tensor, Tensor]:
+    """The link loss over pairs of nodes, the entropy over nodes, both `[]`."""
+    num_nodes = graph.sizes.sum()
+    num_pairs = graph.sizes.double().square().sum()
+    if normalize == "padded":
+        num_nodes = graph.batch_size * max_num_nodes
+        num_pairs = num_nodes.double() * max_num_nodes
+    if normalize is not False:
         link_loss = link_loss / num_pairs.clamp(min=1)
-    entropy_loss = losses.entropy(s) / num_nodes.clamp(min=1)
-    loss_dtype = torch.promote_types(s.dtype, torch.float)
+    return link_loss, losses.entropy(s) / num_nodes.clamp(min=1)
+
+
+def _output(
+    x: Tensor,
+    pooled: Pooled,
+    exists: Tensor,
+    s: Tensor,
+    link_loss: Tensor,
+    entropy_loss: Tensor,
+) -> DiffPoolOutput:
+    """Back from the dtype of the arithmetic; losses stay at float32 or better."""
+    dtype = x.dtype
+    loss_dtype = torch.promote_types(dtype, torch.float)
     return DiffPoolOutput(
-        pooled.x.to(x.dtype),
-        pooled.adj.to(x.dtype),
+        pooled.x.to(dtype),
+        pooled.adj.to(dtype),
         exists,
-        s.to(x.dtype),
+        s.to(dtype),
+        x,
         link_loss.to(loss_dtype),
         entropy_loss.to(loss_dtype),
     )

@@ -44,7 +44,9 @@ class SparseGraph:
 
     @cached_property
     def transpose(self) -> "SparseGraph":
-        """The graph with every edge turned round."""
+        """The graph with every edge turned round; itself where that is the same."""
+        if self.is_symmetric:
+            return self
         order = self.transpose_order
         weight = None if self.weight is None else self.weight[order]
         return SparseGraph(

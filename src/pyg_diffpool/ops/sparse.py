@@ -68,7 +68,7 @@ class _SparsePool(torch.autograd.Function):
             out_x = expand(s, grad_x, graph.ptr)
         if need_weight:
             back = expand(s, grad_adj, graph.ptr)
-            out_weight = (back[graph.row] * s[graph.col]).sum(-1)
+            out_weight = (back[graph.row] * s[graph.col]).sum(-1).to(weight.dtype)
         if need_s:
             out_s = _grad_s(ctx, x, weight, s, grad_x, grad_adj, grad_gram)
         return out_x, None, out_weight, out_s

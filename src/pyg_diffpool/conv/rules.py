@@ -1,0 +1,121 @@
+"""The arithmetic of PyG's common layers over any `Graph`, with their own weights.
+
+On an unweighted graph each rule equals the layer itself. Where the layer takes edge
+weights they mean the same here; where it takes none (`SAGEConv`, `GINConv`), weighted
+sums stand in for sums as in PyG's `DenseSAGEConv` and `DenseGINConv`. Messages run
+along the edges, from source to target, as in PyG's sparse layers; its dense layers run
+against them (pyg-team/pytorch_geometric#2319), which shows on directed graphs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch_geometric.nn import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
+from torch_geometric.nn.conv import MessagePassing
+
+from pyg_diffpool.graphs import Graph, PaddedGraph
+
+Rule = Callable[[Any, Tensor, Any], Tensor]
+
+
+def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
+    """The rule that computes what `conv` computes, or `None` if there is none.
+
+    Subclasses may compute anything, so only the very classes count, and of their
+    options only those that a rule covers.
+    """
+    kind = type(conv)
+    if conv.explain or _is_watched(conv):
+        return None
+    if kind is GCNConv and conv.normalize and not conv.cached:
+        return gcn
+    if kind is SAGEConv and conv.aggr in ("mean", "add", "sum"):
+        return sage
+    if kind is GINConv and conv.aggr in ("add", "sum"):
+        return gin
+    if kind is GraphConv and conv.aggr in ("add", "sum"):
+        return graph_conv
+    if kind is GATConv and _plain_gat(conv, graph):
+        return gat
+    return None
+
+
+def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
+    """As `GCNConv`: a loop for each node that has none, symmetric normalisation."""
+    x = conv.lin(x)
+    degree = graph.degree(conv.flow, x.dtype)
+    loop = torch.zeros_like(degree)
+    if conv.add_self_loops:
+        fill = 2.0 if conv.improved else 1.0
+        loop = fill * (graph.self_loops == 0).to(x.dtype).unsqueeze(-1)
+    degree = degree + loop
+    scale = torch.where(degree > 0, degree, 1.0).pow(-0.5) * (degree > 0)
+    x = scale * x
+    out = scale * (graph.neighbor_sum(x, conv.flow) + loop * x)
+    return out if conv.bias is None else out + conv.bias
+
+
+def sage(conv: SAGEConv, x: Tensor, graph: Graph) -> Tensor:
+    """As `SAGEConv`; a weighted mean divides by the degree, or by 1 if less."""
+    source = conv.lin(x).relu() if conv.project else x
+    out = graph.neighbor_sum(source, conv.flow)
+    if conv.aggr == "mean":
+        out = out / graph.degree(conv.flow, out.dtype).clamp(min=1)
+    out = conv.lin_l(out)
+    if conv.root_weight:
+        out = out + conv.lin_r(x)
+    return functional.normalize(out, p=2.0, dim=-1) if conv.normalize else out
+
+
+def gin(conv: GINConv, x: Tensor, graph: Graph) -> Tensor:
+    """As `GINConv`."""
+    out: Tensor = conv.nn(graph.neighbor_sum(x, conv.flow) + (1 + conv.eps) * x)
+    return out
+
+
+def graph_conv(conv: GraphConv, x: Tensor, graph: Graph) -> Tensor:
+    """As `GraphConv`."""
+    out: Tensor = conv.lin_rel(graph.neighbor_sum(x, conv.flow)) + conv.lin_root(x)
+    return out
+
+
+def gat(conv: GATConv, x: Tensor, graph: PaddedGraph) -> Tensor:
+    """As `GATConv` without edge features: each node attends over its in-neighbours."""
+    (b, m), heads = graph.adj.shape[:2], conv.heads
+    projected = graph.blocks(conv.lin(x)).view(b, m, heads, conv.out_channels)
+    source = (projected * conv.att_src).sum(-1)  # [B, M, H]
+    target = (projected * conv.att_dst).sum(-1)
+    linked = graph.adj != 0  # [B, source, target]
+    if conv.add_self_loops:
+        linked = linked | torch.eye(m, dtype=torch.bool, device=x.device)
+    alpha = functional.leaky_relu(
+        source.unsqueeze(2) + target.unsqueeze(1), conv.negative_slope
+    )
+    apart = ~linked.unsqueeze(-1)
+    alpha = alpha.masked_fill(apart, torch.finfo(alpha.dtype).min).softmax(1)
+    alpha = alpha.masked_fill(apart, 0)  # for a node with no in-neighbour at all
+    alpha = functional.dropout(alpha, conv.dropout, conv.training)
+    out = torch.einsum("bijh,bihc->bjhc", alpha, projected)
+    out = graph.rows(out.flatten(2) if conv.concat else out.mean(2))
+    if conv.res is not None:
+        out = out + conv.res(x)
+    return out if conv.bias is None else out + conv.bias
+
+
+def _plain_gat(conv: GATConv, graph: Graph) -> bool:
+    return (
+        isinstance(graph, PaddedGraph)
+        and not graph.is_weighted
+        and conv.edge_dim is None
+        and conv.lin is not None
+        and conv.flow == "source_to_target"
+    )
+
+
+def _is_watched(conv: MessagePassing) -> bool:
+    """Whether hooks wait for calls that a rule would not make."""
+    kinds = ("forward_hooks", "forward_pre_hooks", "backward_hooks")
+    return any(v for name, v in vars(conv).items() if v and name.endswith(kinds))

@@ -1,0 +1,170 @@
+"""DiffPool as a layer: two GNNs and the operator, one level."""
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.nn.inits import reset
+from torch_geometric.typing import Adj
+
+from pyg_diffpool import _checks
+from pyg_diffpool.adjacency import is_dense
+from pyg_diffpool.conv import call_gnn
+from pyg_diffpool.graphs import Graph, flat_graph, padded_graph
+from pyg_diffpool.output import DiffPoolOutput
+from pyg_diffpool.pooling import (
+    Backend,
+    Link,
+    Normalize,
+    Options,
+    pool_flat,
+    pool_padded,
+)
+
+
+class DiffPool(Module):
+    r"""One level of differentiable pooling (Ying et al. 2018, equations 3 to 6).
+
+    .. math::
+        Z = \mathrm{embed}(X, A), \quad
+        S = \mathrm{softmax}(\mathrm{assign}(X, A)), \quad
+        X' = S^{\top} Z, \quad
+        A' = S^{\top} A S
+
+    The two GNNs may be any PyG layer or model. Level 1 takes PyG's sparse mini-batch
+    and never makes it dense; further levels take the small dense graphs that the level
+    before gave. There the same layers run with the edge weights :math:`A'`; a layer
+    that cannot use weights says so.
+
+    Args:
+        embed: The embedding GNN, called as `embed(x, edge_index)`; a layer, a model
+            (`GCN`, `GraphSAGE`, ...), or a `torch_geometric.nn.Sequential`. `None`
+            takes the features as they are. (default: `None`)
+        assign: The assignment GNN; its number of output channels is K. `None` if the
+            assignment is passed to `forward`. (default: `None`)
+        ratio: Gives each graph a budget of `ceil(ratio * n_b)` clusters, at most K;
+            `None` gives every graph K. (default: `None`)
+        link: The link prediction loss, `"frobenius"` or `"bce"`.
+            (default: `"frobenius"`)
+        normalize: By what the losses are divided: `True`, `False` or `"padded"`, see
+            :func:`diff_pool`. (default: `True`)
+        backend: `"auto"`, `"sparse"` or `"padded"`. (default: `"auto"`)
+        check: Look for what needs waiting for the device. (default: `False`)
+
+    Raises:
+        ValueError: If `ratio` is not in (0, 1] or a choice does not exist.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.nn import GraphSAGE
+        >>> from pyg_diffpool import DiffPool
+        >>> pool1 = DiffPool(GraphSAGE(8, 16, 2), GraphSAGE(8, 16, 2, out_channels=4))
+        >>> pool2 = DiffPool(GraphSAGE(16, 16, 1), GraphSAGE(16, 2, 1))
+        >>> x, batch = torch.randn(5, 8), torch.tensor([0, 0, 0, 1, 1])
+        >>> edge_index = torch.tensor([[0, 1, 3, 4], [1, 0, 4, 3]])
+        >>> out = pool1(x, edge_index, batch=batch)
+        >>> out = pool2(out.x, out.adj, mask=out.mask)
+        >>> out.x.shape
+        torch.Size([2, 2, 16])
+    """
+
+    def __init__(
+        self,
+        embed: Module | None = None,
+        assign: Module | None = None,
+        ratio: float | None = None,
+        *,
+        link: Link = "frobenius",
+        normalize: Normalize = True,
+        backend: Backend = "auto",
+        check: bool = False,
+    ) -> None:
+        super().__init__()
+        if ratio is not None and not 0 < ratio <= 1:
+            raise ValueError(f"Expected 'ratio' above 0 and at most 1 (got {ratio}).")
+        self.embed = embed
+        self.assign = assign
+        self.ratio = ratio
+        self.options = Options(link, normalize, backend, check)
+        self.options.validate()
+
+    def reset_parameters(self) -> None:
+        """Reset all learnable parameters of the two GNNs."""
+        reset(self.embed)
+        reset(self.assign)
+
+    def forward(
+        self,
+        x: Tensor,  # [N, C] or [B, M, C]
+        adj: Adj,  # [2, E], sparse [N, N], or [B, M, M]
+        edge_weight: Tensor | None = None,  # [E]
+        batch: Tensor | None = None,  # [N]
+        *,
+        mask: Tensor | None = None,  # [B, M]
+        batch_size: int | None = None,
+        s: Tensor | None = None,  # [N, K], [B, M, K], or int64 without K
+        num_clusters: int | None = None,
+    ) -> DiffPoolOutput:
+        """Pool a mini-batch; arguments as in :func:`diff_pool`.
+
+        Args:
+            x: Node features, `[N, C]`, or padded `[B, M, C]`.
+            adj: The adjacency in any form that :func:`diff_pool` takes.
+            edge_weight: Edge weights, `[E]`. (default: `None`)
+            batch: The graph of each node, `[N]`, ascending. (default: `None`)
+            mask: Which rows of padded input are nodes, `[B, M]`. (default: `None`)
+            batch_size: Number of graphs. (default: `None`)
+            s: The assignment in place of `assign`'s: logits, or the one cluster of
+                each node as int64 (DiffPool-Det). (default: `None`)
+            num_clusters: K beside an integer `s`. (default: `None`, `s.max() + 1`)
+
+        Returns:
+            A :class:`DiffPoolOutput`.
+
+        Raises:
+            TypeError: See :func:`diff_pool`.
+            ValueError: See :func:`diff_pool`; or if a GNN cannot use the edge
+                weights, or both or neither of `assign` and `s` are given.
+        """
+        if (s is None) == (self.assign is None):
+            raise ValueError(
+                "Expected either an 'assign' GNN or the assignment 's' (got "
+                f"{'neither' if s is None else 'both'})."
+            )
+        if is_dense(adj):
+            _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
+            padded = padded_graph(x, adj, mask)
+            rows = padded.rows(x)
+            z = padded.blocks(self._run(self.embed, rows, padded))
+            if s is None:
+                s = padded.blocks(self._run(self.assign, rows, padded))
+            budget = self._budget(padded, num_clusters, s)
+            with torch.autocast(x.device.type, enabled=False):
+                return pool_padded(z, padded, s, budget, self.options)
+        _checks.check_unused("an edge list", mask=mask)
+        flat = flat_graph(x, adj, edge_weight, batch, batch_size, self.options.check)
+        z = self._run(self.embed, x, flat)
+        if s is None:
+            s = self._run(self.assign, x, flat)
+        budget = self._budget(flat, num_clusters, s)
+        with torch.autocast(x.device.type, enabled=False):
+            return pool_flat(z, flat, s, budget, self.options)
+
+    @staticmethod
+    def _run(gnn: Module | None, x: Tensor, graph: Graph) -> Tensor:
+        return x if gnn is None else call_gnn(gnn, x, graph)
+
+    def _budget(
+        self, graph: Graph, num_clusters: int | None, s: Tensor
+    ) -> int | Tensor | None:
+        if self.ratio is None or not s.is_floating_point():
+            return num_clusters
+        wanted = (self.ratio * graph.sizes.double()).ceil().long()
+        return wanted.clamp(max=s.size(-1))
+
+    def extra_repr(self) -> str:
+        """The settings that differ from the defaults."""
+        parts = [] if self.ratio is None else [f"ratio={self.ratio}"]
+        defaults = Options()._asdict()
+        changed = self.options._asdict().items()
+        parts += [f"{name}={v!r}" for name, v in changed if v != defaults[name]]
+        return ", ".join(parts)
