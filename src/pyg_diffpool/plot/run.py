@@ -95,5 +95,5 @@ def cluster_graph(
         f"predicted: {class_names[int(predicted)]} ({probability:.0%})",
         edge_index=graph.edge_index.cpu(),
         levels=hard_clusters(assignments),
-        max_clusters=[assignment.size(-1) for assignment in assignments],
+        max_clusters=[int(level.mask.sum()) for level in output.levels],
     )

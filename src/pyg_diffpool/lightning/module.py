@@ -1,0 +1,187 @@
+"""A `DiffPoolNet` with its loss, metrics and optimiser."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+import torch_geometric.nn
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch_geometric.data import Batch
+from torch_geometric.nn.models.basic_gnn import BasicGNN
+from torchmetrics.classification import MulticlassAccuracy
+
+from pyg_diffpool.models import DiffPoolNet, DiffPoolNetOutput
+
+Logged = dict[str, Tensor | MulticlassAccuracy]
+
+
+class GraphClassifier(LightningModule):
+    r"""Train :class:`~pyg_diffpool.models.DiffPoolNet` to classify graphs.
+
+    .. math::
+        \mathcal{L} = \mathcal{L}_{\mathrm{cross\ entropy}}
+            + w_{\mathrm{link}}\,\mathcal{L}_{\mathrm{link}}
+            + w_{\mathrm{entropy}}\,\mathcal{L}_{\mathrm{entropy}}
+
+    Every argument is a plain value and is kept in the checkpoint, so that
+    ``GraphClassifier.load_from_checkpoint(path, weights_only=True)`` works.
+
+    Args:
+        in_channels: Size of the node features, or the number of categories of
+            each column of integer node features.
+        num_classes: Number of classes.
+        hidden_channels: Width of every layer.
+        num_clusters: Number of clusters of each pooling level.
+        gnn: Name of a `BasicGNN` model of ``torch_geometric.nn``, such as
+            ``"GraphSAGE"``, ``"GCN"`` or ``"GIN"``.
+        link_weight: Weight of the link prediction loss.
+        entropy_weight: Weight of the entropy of the assignments.
+        lr: Learning rate of Adam.
+        weight_decay: L2 penalty of Adam.
+        lr_patience: Epochs without a better validation loss after which the
+            learning rate is halved; ``None`` keeps it constant.
+        **net_options: All other arguments of
+            :class:`~pyg_diffpool.models.DiffPoolNet`.
+
+    Raises:
+        ValueError: If ``gnn`` is no such model.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | list[int],
+        num_classes: int,
+        hidden_channels: int = 64,
+        num_clusters: Sequence[int] = (16, 4),
+        gnn: str = "GraphSAGE",
+        link_weight: float = 1.0,
+        entropy_weight: float = 0.1,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        lr_patience: int | None = None,
+        **net_options: Any,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.link_weight = link_weight
+        self.entropy_weight = entropy_weight
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.lr_patience = lr_patience
+        self.net = DiffPoolNet(
+            in_channels,
+            hidden_channels,
+            num_classes,
+            num_clusters,
+            gnn=_find_gnn(gnn),
+            **net_options,
+        )
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def forward(self, batch: Batch) -> DiffPoolNetOutput:
+        """Apply the network to a mini-batch of graphs.
+
+        Args:
+            batch: PyG mini-batch with ``x``, ``edge_index``, ``batch`` and,
+                optionally, ``edge_weight``.
+
+        Returns:
+            Logits ``out`` [B, num_classes], both auxiliary losses, and the
+            result of every pooling level.
+        """
+        output: DiffPoolNetOutput = self.net(
+            batch.x,
+            batch.edge_index,
+            batch.edge_weight if "edge_weight" in batch else None,
+            batch=batch.batch,
+            batch_size=batch.num_graphs,
+        )
+        return output
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of a training mini-batch."""
+        return self._step("train", batch, self.train_accuracy)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Log loss and accuracy of a validation mini-batch."""
+        self._step("val", batch, self.val_accuracy)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Log loss and accuracy of a test mini-batch."""
+        self._step("test", batch, self.test_accuracy)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Predict the classes of a mini-batch.
+
+        Returns:
+            ``probabilities`` [B, num_classes], ``predicted`` [B] and, where
+            the graphs carry a label, ``target`` [B].
+        """
+        probabilities = self(batch).out.softmax(dim=-1)
+        result = {
+            "probabilities": probabilities,
+            "predicted": probabilities.argmax(dim=-1),
+        }
+        if batch.y is not None:
+            result["target"] = batch.y.view(-1)
+        return result
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam, with a plateau schedule if ``lr_patience`` is given."""
+        optimizer = torch.optim.Adam(
+            self.parameters(), lr=self.lr, weight_decay=self.weight_decay
+        )
+        if self.lr_patience is None:
+            return optimizer
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=self.lr_patience
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": "val/loss"},
+        }
+
+    def _step(self, stage: str, batch: Batch, accuracy: MulticlassAccuracy) -> Tensor:
+        output = self(batch)
+        target = batch.y.view(-1)
+        cross_entropy = F.cross_entropy(output.out, target)
+        loss: Tensor = (
+            cross_entropy
+            + self.link_weight * output.link_loss
+            + self.entropy_weight * output.entropy_loss
+        )
+        accuracy(output.out, target)
+        shown: dict[str, Tensor | MulticlassAccuracy] = {
+            "loss": loss,
+            "accuracy": accuracy,
+        }
+        parts: dict[str, Tensor | MulticlassAccuracy] = {
+            "cross_entropy": cross_entropy,
+            "link_loss": output.link_loss,
+            "entropy_loss": output.entropy_loss,
+        }
+        for values, prog_bar in ((shown, True), (parts, False)):
+            self.log_dict(
+                {f"{stage}/{name}": value for name, value in values.items()},
+                prog_bar=prog_bar,
+                on_step=False,
+                on_epoch=True,
+                batch_size=batch.num_graphs,
+                sync_dist=True,
+            )
+        return loss
+
+
+def _find_gnn(name: str) -> type[BasicGNN]:
+    gnn = getattr(torch_geometric.nn, name, None)
+    if not (isinstance(gnn, type) and issubclass(gnn, BasicGNN)):
+        raise ValueError(
+            "Expected 'gnn' to name a BasicGNN model of torch_geometric.nn, such as "
+            f"'GraphSAGE', 'GCN' or 'GIN' (got '{name}')."
+        )
+    return gnn

@@ -1,0 +1,235 @@
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from commands import SMALL, fit, run
+from lightning.pytorch import seed_everything
+
+from pyg_diffpool import _extras
+from pyg_diffpool.cli import main
+from pyg_diffpool.lightning import GraphClassifier
+
+KEYS = {
+    "dataset",
+    "fold",
+    "seed",
+    "test_accuracy",
+    "test_loss",
+    "majority_accuracy",
+    "epochs",
+    "seconds_per_epoch",
+    "peak_memory_mib",
+    "device",
+    "parameters",
+    "checkpoint",
+    "torch",
+    "torch_geometric",
+    "pyg_diffpool",
+}
+
+
+def test_fit_prints_and_writes_the_result(fitted):
+    result, folder = fitted
+    assert result.keys() >= KEYS
+    assert result == json.loads((folder / "result.json").read_text())
+    assert result["epochs"] == 3
+    assert result["seconds_per_epoch"] > 0
+    assert result["peak_memory_mib"] > 0
+    assert 0 <= result["test_accuracy"] <= 1
+    assert Path(result["checkpoint"]) == folder / "best.ckpt"
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"best.ckpt", "last.ckpt", "config.yaml", "metrics.csv"}
+    assert any(name.startswith("events.out.tfevents") for name in names)
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_checkpoint_is_safe_to_load(fitted, name):
+    path = fitted[1] / name
+    content = torch.load(path, weights_only=True)
+    assert content["hyper_parameters"]["hidden_channels"] == 8
+    model = GraphClassifier.load_from_checkpoint(path, weights_only=True)
+    assert model.hparams.num_clusters == [4, 2]
+
+
+def test_last_checkpoint_is_that_of_the_last_epoch(fitted):
+    assert torch.load(fitted[1] / "last.ckpt", weights_only=True)["epoch"] == 2
+
+
+def test_test_repeats_the_result_of_fit(fitted):
+    result, folder = fitted
+    again = run("test", folder / "best.ckpt")
+    for key in ("test_accuracy", "test_loss", "majority_accuracy"):
+        assert again[key] == pytest.approx(result[key], abs=1e-5)
+
+
+def test_settings_come_from_the_checkpoint_alone(fitted, tmp_path):
+    moved = shutil.copy(fitted[1] / "best.ckpt", tmp_path / "moved.ckpt")
+    assert run("validate", moved)["dataset"] == fitted[0]["dataset"]
+    assert run("test", moved, "--data.fold=3")["fold"] == 3
+
+
+def test_predict_writes_every_test_graph(fitted, tmp_path):
+    result, folder = fitted
+    main(["predict", str(folder), f"--output={tmp_path / 'a.csv'}"])
+    main(["predict", str(folder), f"--output={tmp_path / 'a.jsonl'}"])
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines = (tmp_path / "a.jsonl").read_text().splitlines()
+    assert [{k: str(v) for k, v in json.loads(line).items()} for line in lines] == rows
+    right = sum(row["predicted"] == row["true"] for row in rows)
+    assert right / len(rows) == pytest.approx(result["test_accuracy"], abs=1e-5)
+    # Rings have even numbers in the data set: the index is that of the whole set.
+    rings = {row["true"] for row in rows if int(row["graph"]) % 2 == 0}
+    stars = {row["true"] for row in rows if int(row["graph"]) % 2}
+    assert len(rings) == len(stars) == 1
+    assert rings != stars
+
+
+def test_resume_continues_epochs_log_and_best(tiny, tmp_path):
+    fit(tiny, tmp_path, "--trainer.max_epochs=2", "--name=a")
+    folder = tmp_path / "a" / "version_0"
+    best = torch.load(folder / "best.ckpt", weights_only=True)
+    result = run("fit", folder, "--trainer.max_epochs=4", "--model.lr=0")
+    assert result["epochs"] == 4
+    assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
+    with (folder / "metrics.csv").open() as file:
+        epochs = [row["epoch"] for row in csv.DictReader(file) if row["val/loss"]]
+    assert epochs == ["0", "1", "2", "3"]
+    after = torch.load(folder / "last.ckpt", weights_only=True)
+    scores = [
+        next(
+            state["best_model_score"]
+            for name, state in content["callbacks"].items()
+            if "val/accuracy" in name and "ModelCheckpoint" in name
+        )
+        for content in (best, after)
+    ]
+    assert scores[1] >= scores[0]
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path):
+    settings = ("--model.dropout=0.5", "--data.batch_size=8")
+    whole = fit(tiny, tmp_path, "--name=a", "--trainer.max_epochs=4", *settings)
+    fit(tiny, tmp_path, "--name=b", "--trainer.max_epochs=2", *settings)
+    parts = run("fit", tmp_path / "b" / "version_0", "--trainer.max_epochs=4")
+    assert parts["test_loss"] == whole["test_loss"]
+    weights = [
+        torch.load(tmp_path / name / "version_0" / "last.ckpt", weights_only=True)
+        for name in "ab"
+    ]
+    torch.testing.assert_close(
+        weights[1]["state_dict"], weights[0]["state_dict"], rtol=0, atol=0
+    )
+
+
+def test_max_time_still_tests_and_prints(tiny, tmp_path):
+    result = fit(
+        tiny, tmp_path, "--trainer.max_time=00:00:00:02", "--trainer.max_epochs=100000",
+        "--early_stopping.patience=100000",
+    )  # fmt: skip
+    assert 0 < result["epochs"] < 100000
+    assert result.keys() >= KEYS
+
+
+def test_max_time_before_the_end_of_the_first_epoch(tiny, tmp_path):
+    result = fit(
+        tiny, tmp_path, "--trainer.max_time=00:00:00:00", "--data.batch_size=1"
+    )
+    assert Path(result["checkpoint"]).is_file()
+    assert result.keys() >= KEYS
+
+
+def test_runs_are_repeatable(tiny, tmp_path):
+    first, second = (fit(tiny, tmp_path, "--trainer.max_epochs=2") for _ in range(2))
+    assert first["test_loss"] == second["test_loss"]
+    assert first["checkpoint"] != second["checkpoint"]
+
+
+def test_two_processes(tiny, tmp_path):
+    """Two ranks: one JSON line, one log, every test graph counted once."""
+    script = "from pyg_diffpool.cli import main; main()"
+    path = tmp_path / "run.py"
+    path.write_text(script)
+    done = subprocess.run(
+        [
+            *(sys.executable, path, "fit", f"--data.dataset={tiny}", *SMALL),
+            *(f"--runs={tmp_path}", "--trainer.max_epochs=2", "--trainer.devices=2"),
+            *("--trainer.strategy=ddp", "--trainer.accelerator=cpu"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["devices"] == 2
+    again = run("test", tmp_path / "TINY" / "version_0")
+    assert again["test_accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-5)
+    assert [path.name for path in (tmp_path / "TINY").iterdir()] == ["version_0"]
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict", "plot"])
+def test_commands_ask_for_a_checkpoint(command):
+    with pytest.raises(SystemExit, match=f"pyg-diffpool {command} CHECKPOINT"):
+        main([command])
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"there is no file '.*best.ckpt'"):
+        main(["test", str(tmp_path)])
+
+
+def test_foreign_checkpoint_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
+    with pytest.raises(SystemExit, match="load_from_checkpoint instead"):
+        main(["test", str(tmp_path / "a.ckpt")])
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"), [("train", "fit"), ("plot", "plot")], ids=str
+)
+def test_missing_extra_ends_in_the_remedy(monkeypatch, extra, command):
+    monkeypatch.setitem(_extras.EXTRAS, extra, ("no_such_package",))
+    with pytest.raises(SystemExit) as error:
+        main([command])
+    message = str(error.value)
+    assert "no_such_package" in message
+    assert message.endswith(f'pip install "pyg-diffpool[{extra}]"')
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for command in ("fit", "validate", "test", "predict", "plot"):
+        assert f"    {command} " in text
+
+
+def test_weights_of_the_auxiliary_losses(tiny):
+    from pyg_diffpool.datasets.module import GraphDataModule
+
+    data = GraphDataModule(str(tiny))
+    batch = next(iter(data.test_dataloader()))
+    seed_everything(0)
+    model = GraphClassifier(
+        data.in_channels,
+        data.num_classes,
+        8,
+        [4, 2],
+        link_weight=2.0,
+        entropy_weight=3.0,
+    ).eval()
+    output = model(batch)
+    expected = (
+        torch.nn.functional.cross_entropy(output.out, batch.y)
+        + 2 * output.link_loss
+        + 3 * output.entropy_loss
+    )
+    model.log_dict = lambda *_, **__: None
+    torch.testing.assert_close(model.training_step(batch, 0), expected)
