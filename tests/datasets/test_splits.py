@@ -118,3 +118,10 @@ def test_a_split_is_checked():
         Split(one, two, torch.tensor([3]))
     with pytest.raises(ValueError, match=r"none in 'test' \(sizes \(2, 2, 0\)\)"):
         Split(one, two, one[:0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_groups_do_not_spoil_the_sizes(seed):
+    groups = torch.arange(100).clamp(min=50)
+    split = stratified_split(Y * 0, (0.6, 0.2, 0.2), seed, groups)
+    assert split.sizes == (60, 20, 20)
