@@ -30,7 +30,7 @@ def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
     kind = type(conv)
     if conv.explain or _is_watched(conv):
         return None
-    if kind is GCNConv and conv.normalize and not conv.cached:
+    if kind is GCNConv and conv.normalize and not (conv.improved or conv.cached):
         return gcn
     if kind is SAGEConv and conv.aggr in ("mean", "add", "sum"):
         return sage
@@ -49,8 +49,7 @@ def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
     degree = graph.degree(conv.flow, x.dtype)
     loop = torch.zeros_like(degree)
     if conv.add_self_loops:
-        fill = 2.0 if conv.improved else 1.0
-        loop = fill * (graph.self_loops == 0).to(x.dtype).unsqueeze(-1)
+        loop = (graph.self_loops == 0).to(x.dtype).unsqueeze(-1)
     degree = degree + loop
     scale = torch.where(degree > 0, degree, 1.0).pow(-0.5) * (degree > 0)
     x = scale * x
