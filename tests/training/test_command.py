@@ -233,3 +233,8 @@ def test_weights_of_the_auxiliary_losses(tiny):
     )
     model.log_dict = lambda *_, **__: None
     torch.testing.assert_close(model.training_step(batch, 0), expected)
+
+
+def test_unknown_gnn_is_named():
+    with pytest.raises(ValueError, match=r"'GraphSAGE', 'GCN' or 'GIN' \(got 'Foo'\)"):
+        GraphClassifier(3, 2, gnn="Foo")

@@ -48,7 +48,7 @@ def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
         ValueError: If the file holds no epoch.
     """
     curves = read_curves(path)
-    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     entropy, auxiliary, accuracy = figure.subplots(1, 3)
     _draw(entropy, curves, "cross entropy", _both("cross_entropy"))
     lines = (
@@ -73,7 +73,13 @@ def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
     entropy.set_ylim(bottom=0)
     accuracy.set_ylim(0, 1)
     for axis in (entropy, auxiliary, accuracy):
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+            ncols=2,
+            frameon=False,
+            fontsize=8,
+        )
     return figure
 
 
