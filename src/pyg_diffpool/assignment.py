@@ -33,7 +33,7 @@ def assign(
 def num_columns(
     s: Tensor,  # [..., K] logits, or [...] int64 clusters
     num_clusters: int | Tensor | None,  # [B]
-    batch_size: int,
+    sizes: Tensor,  # [B], nodes of each graph
     visible: bool,
 ) -> int:
     """K, checked against the budgets and the clusters given.
@@ -41,9 +41,9 @@ def num_columns(
     For integer `s` without an `int` beside it, K is read back from the device.
     """
     budget = num_clusters
-    if isinstance(budget, Tensor) and budget.shape != (batch_size,):
+    if isinstance(budget, Tensor) and budget.shape != sizes.shape:
         raise ValueError(
-            f"Expected 'num_clusters' of shape [B] = [{batch_size}] (got "
+            f"Expected 'num_clusters' of shape [B] = {list(sizes.shape)} (got "
             f"{list(budget.shape)})."
         )
     if not s.is_floating_point():
@@ -53,11 +53,11 @@ def num_columns(
         raise ValueError(f"Expected K >= 1 clusters (got 's' of {list(s.shape)}).")
     if budget is None or (isinstance(budget, Tensor) and not visible):
         return k
-    low, high = torch.as_tensor(budget).aminmax()
-    if int(low) < int(isinstance(budget, int)) or int(high) > k:
+    wanted = (sizes.new_ones(sizes.shape) * budget)[sizes > 0]
+    if wanted.numel() and not 1 <= int(wanted.min()) <= int(wanted.max()) <= k:
         raise ValueError(
             f"Expected 'num_clusters' between 1 and K = {k}, the columns of 's' (got "
-            f"{int(low)} to {int(high)}). Let 's' have more columns."
+            f"{int(wanted.min())} to {int(wanted.max())})."
         )
     return k
 

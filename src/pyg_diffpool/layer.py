@@ -1,6 +1,5 @@
 """DiffPool as a layer: two GNNs and the operator, one level."""
 
-import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.nn.inits import reset
@@ -130,6 +129,7 @@ class DiffPool(Module):
                 "Expected either an 'assign' GNN or the assignment 's' (got "
                 f"{'neither' if s is None else 'both'})."
             )
+        _checks.check_float("x", x, (2, 3))
         if is_dense(adj):
             _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
             padded = padded_graph(x, adj, mask)
@@ -138,16 +138,14 @@ class DiffPool(Module):
             if s is None:
                 s = padded.blocks(self._run(self.assign, rows, padded))
             budget = self._budget(padded, num_clusters, s)
-            with torch.autocast(x.device.type, enabled=False):
-                return pool_padded(z, padded, s, budget, self.options)
+            return pool_padded(z, padded, s, budget, self.options)
         _checks.check_unused("an edge list", mask=mask)
         flat = flat_graph(x, adj, edge_weight, batch, batch_size, self.options.check)
         z = self._run(self.embed, x, flat)
         if s is None:
             s = self._run(self.assign, x, flat)
         budget = self._budget(flat, num_clusters, s)
-        with torch.autocast(x.device.type, enabled=False):
-            return pool_flat(z, flat, s, budget, self.options)
+        return pool_flat(z, flat, s, budget, self.options)
 
     @staticmethod
     def _run(gnn: Module | None, x: Tensor, graph: Graph) -> Tensor:

@@ -81,7 +81,8 @@ class _SquareSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (adj,) = ctx.saved_tensors
-        return 2 * grad.to(adj.dtype) * adj
+        out: Tensor = 2 * grad.to(adj.dtype) * adj
+        return out
 
 
 def padded_square(adj: Tensor, s: Tensor) -> Tensor:

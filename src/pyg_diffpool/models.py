@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Embedding, Module, ModuleList
 from torch_geometric.nn import MLP, GraphSAGE
+from torch_geometric.nn.inits import reset
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.typing import Adj
 
@@ -140,9 +141,8 @@ class DiffPoolNet(Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        for part in (self.encoder, *self.pools, self.last, self.mlp):
-            if part is not None:
-                part.reset_parameters()
+        for part in (self.encoder, self.pools, self.last, self.mlp):
+            reset(part)
 
     def forward(
         self,
@@ -190,8 +190,7 @@ class ColumnEmbedding(Module):
 
     def reset_parameters(self) -> None:
         """Reset all embeddings."""
-        for column in self.columns:
-            column.reset_parameters()
+        reset(self.columns)
 
     def forward(
         self,

@@ -1,6 +1,5 @@
 """The DiffPool operator, for every form of input."""
 
-import torch
 from torch import Tensor
 from torch_geometric.typing import Adj
 
@@ -98,13 +97,13 @@ def diff_pool(
     """
     options = Options(link, normalize, backend, check)
     options.validate()
-    with torch.autocast(x.device.type, enabled=False):
-        if not is_dense(adj):
-            _checks.check_unused("an edge list", mask=mask)
-            flat = flat_graph(x, adj, edge_weight, batch, batch_size, check)
-            return pool_flat(x, flat, s, num_clusters, options)
-        _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
-        if x.dim() == 2 and adj.dim() == 2:
-            x, adj, s = x.unsqueeze(0), adj.unsqueeze(0), s.unsqueeze(0)
-        padded = padded_graph(x, adj, mask)
-        return pool_padded(x, padded, s, num_clusters, options)
+    _checks.check_float("x", x, (2, 3))
+    if not is_dense(adj):
+        _checks.check_unused("an edge list", mask=mask)
+        flat = flat_graph(x, adj, edge_weight, batch, batch_size, check)
+        return pool_flat(x, flat, s, num_clusters, options)
+    _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
+    if x.dim() == 2 and adj.dim() == 2:
+        x, adj, s = x.unsqueeze(0), adj.unsqueeze(0), s.unsqueeze(0)
+    padded = padded_graph(x, adj, mask)
+    return pool_padded(x, padded, s, num_clusters, options)

@@ -36,7 +36,8 @@ def batch_pointer(batch: Tensor | None, batch_size: int | None, like: Tensor) ->
         return torch.arange(2, device=like.device) * like.size(0)
     if batch_size is None:
         batch_size = int(batch[-1]) + 1
-    return index2ptr(batch, batch_size)
+    ptr: Tensor = index2ptr(batch, batch_size)
+    return ptr
 
 
 def slots(

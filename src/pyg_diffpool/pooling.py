@@ -44,13 +44,14 @@ def pool_flat(
     if _checks.on_request(options.check):
         _checks.check_finite(x=x, s=s, edge_weight=graph.edge_weight)
     visible = _checks.values_visible(x, options.check)
-    k = num_columns(s, num_clusters, graph.batch_size, visible)
+    k = num_columns(s, num_clusters, graph.sizes, visible)
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
     budget = None if num_clusters is None else exists[graph.batch]
     p = assign(s, budget, k, dtype)
     pool = _on_padded if options.backend == "padded" else _on_sparse
-    pooled, link_loss = pool(x.to(dtype), p, graph, options.link)
+    with torch.autocast(x.device.type, enabled=False):
+        pooled, link_loss = pool(x.to(dtype), p, graph, options.link)
     scalars = _divide(link_loss, p, graph, graph.sizes.max(), options.normalize)
     return _output(x, pooled, exists, p, *scalars)
 
@@ -67,7 +68,7 @@ def pool_padded(
     if _checks.on_request(options.check):
         _checks.check_finite(x=x, adj=graph.adj, s=s)
     visible = _checks.values_visible(x, options.check)
-    k = num_columns(s, num_clusters, graph.batch_size, visible)
+    k = num_columns(s, num_clusters, graph.sizes, visible)
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
     p = assign(s, None if num_clusters is None else exists.unsqueeze(1), k, dtype)
@@ -75,7 +76,9 @@ def pool_padded(
     if graph.mask is not None:
         padding = ~graph.mask.unsqueeze(-1)
         z, p = z.masked_fill(padding, 0), p.masked_fill(padding, 0)
-    pooled, link_loss = _dense(z, graph.adj.to(dtype), p, graph.mask, options.link)
+    adj = graph.adj.to(dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        pooled, link_loss = _dense(z, adj, p, graph.mask, options.link)
     max_num_nodes = torch.tensor(x.size(1))
     scalars = _divide(link_loss, p, graph, max_num_nodes, options.normalize)
     return _output(x, pooled, exists, p, *scalars)
