@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from commands import fit
+from training.commands import fit
 
 
 @pytest.fixture(scope="session")

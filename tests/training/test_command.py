@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import SMALL, fit, run
 from lightning.pytorch import seed_everything
 
-from pyg_diffpool import _extras
 from pyg_diffpool.cli import main
 from pyg_diffpool.lightning import GraphClassifier
+from training.commands import SMALL, fit, run
 
 KEYS = {
     "dataset",
@@ -90,43 +89,6 @@ def test_predict_writes_every_test_graph(fitted, tmp_path):
     assert rings != stars
 
 
-def test_resume_continues_epochs_log_and_best(tiny, tmp_path):
-    fit(tiny, tmp_path, "--trainer.max_epochs=2", "--name=a")
-    folder = tmp_path / "a" / "version_0"
-    best = torch.load(folder / "best.ckpt", weights_only=True)
-    result = run("fit", folder, "--trainer.max_epochs=4", "--model.lr=0")
-    assert result["epochs"] == 4
-    assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
-    with (folder / "metrics.csv").open() as file:
-        epochs = [row["epoch"] for row in csv.DictReader(file) if row["val/loss"]]
-    assert epochs == ["0", "1", "2", "3"]
-    after = torch.load(folder / "last.ckpt", weights_only=True)
-    scores = [
-        next(
-            state["best_model_score"]
-            for name, state in content["callbacks"].items()
-            if "val/accuracy" in name and "ModelCheckpoint" in name
-        )
-        for content in (best, after)
-    ]
-    assert scores[1] >= scores[0]
-
-
-def test_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path):
-    settings = ("--model.dropout=0.5", "--data.batch_size=8")
-    whole = fit(tiny, tmp_path, "--name=a", "--trainer.max_epochs=4", *settings)
-    fit(tiny, tmp_path, "--name=b", "--trainer.max_epochs=2", *settings)
-    parts = run("fit", tmp_path / "b" / "version_0", "--trainer.max_epochs=4")
-    assert parts["test_loss"] == whole["test_loss"]
-    weights = [
-        torch.load(tmp_path / name / "version_0" / "last.ckpt", weights_only=True)
-        for name in "ab"
-    ]
-    torch.testing.assert_close(
-        weights[1]["state_dict"], weights[0]["state_dict"], rtol=0, atol=0
-    )
-
-
 def test_max_time_still_tests_and_prints(tiny, tmp_path):
     result = fit(
         tiny, tmp_path, "--trainer.max_time=00:00:00:02", "--trainer.max_epochs=100000",
@@ -172,43 +134,6 @@ def test_two_processes(tiny, tmp_path):
     again = run("test", tmp_path / "TINY" / "version_0")
     assert again["test_accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-5)
     assert [path.name for path in (tmp_path / "TINY").iterdir()] == ["version_0"]
-
-
-@pytest.mark.parametrize("command", ["validate", "test", "predict", "plot"])
-def test_commands_ask_for_a_checkpoint(command):
-    with pytest.raises(SystemExit, match=f"pyg-diffpool {command} CHECKPOINT"):
-        main([command])
-
-
-def test_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(SystemExit, match=r"there is no file '.*best.ckpt'"):
-        main(["test", str(tmp_path)])
-
-
-def test_foreign_checkpoint_is_refused(tmp_path):
-    torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
-    with pytest.raises(SystemExit, match="load_from_checkpoint instead"):
-        main(["test", str(tmp_path / "a.ckpt")])
-
-
-@pytest.mark.parametrize(
-    ("extra", "command"), [("train", "fit"), ("plot", "plot")], ids=str
-)
-def test_missing_extra_ends_in_the_remedy(monkeypatch, extra, command):
-    monkeypatch.setitem(_extras.EXTRAS, extra, ("no_such_package",))
-    with pytest.raises(SystemExit) as error:
-        main([command])
-    message = str(error.value)
-    assert "no_such_package" in message
-    assert message.endswith(f'pip install "pyg-diffpool[{extra}]"')
-
-
-def test_help_lists_every_command(capsys):
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    text = capsys.readouterr().out
-    for command in ("fit", "validate", "test", "predict", "plot"):
-        assert f"    {command} " in text
 
 
 def test_weights_of_the_auxiliary_losses(tiny):
