@@ -9,6 +9,7 @@ from torch import Tensor
 import reference
 from graphs import ZOO, Sample
 from pyg_diffpool import DiffPoolOutput, diff_pool, to_padded
+from pyg_diffpool.ops import ragged
 
 BACKENDS = ["sparse", "padded"]
 RESULTS = ["x", "adj", "assignment", "link_loss", "entropy_loss"]
@@ -209,3 +210,35 @@ def test_hard_clusters(backend: str) -> None:
 
 def test_repr_shows_shapes() -> None:
     assert "x=[3, 4, 3], adj=[3, 4, 4], mask=[3, 4]" in repr(run(ZOO["ordinary"]))
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("name", ["ordinary", "undirected", "weighted", "very uneven"])
+def test_float32_gradients(
+    name: str, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not grouped:
+        monkeypatch.setattr(ragged, "_HAS_GROUPED_MM", False)
+    ours, theirs = ZOO[name].to(torch.float32), cloned(ZOO[name])
+    inputs, expected_inputs = leaves(ours), leaves(theirs)
+    grads = torch.autograd.grad(scalar(run(ours, backend="sparse")), inputs)
+    expected = torch.autograd.grad(scalar(oracle(theirs)), expected_inputs)
+    for grad, expected_grad in zip(grads, expected, strict=True):
+        torch.testing.assert_close(grad.double(), expected_grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_deterministic_algorithms(backend: str) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        results = []
+        for _ in range(2):
+            sample = ZOO["repeated, weighted"].to(torch.float32)
+            inputs = leaves(sample)
+            out = run(sample, backend=backend)
+            grads = torch.autograd.grad(scalar(out), inputs)
+            results.append([getattr(out, f).detach() for f in RESULTS] + [*grads])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for first, second in zip(*results, strict=True):
+        assert torch.equal(first, second)

@@ -121,7 +121,10 @@ class DiffPoolNet(Module):
         if not isinstance(in_channels, int):
             self.encoder = ColumnEmbedding(in_channels, hidden_channels)
             in_channels = hidden_channels
-        widths = [in_channels, *[hidden_channels] * (len(clusters) - 1)]
+        further = len(clusters) - 1
+        widths = [in_channels, *[hidden_channels] * further]
+        auto: Backend = "auto"
+        backends = [backend, *[auto] * further]  # pooled graphs are dense
         self.pools = ModuleList(
             DiffPool(
                 make_gnn(width, hidden_channels),
@@ -129,9 +132,9 @@ class DiffPoolNet(Module):
                 ratio,
                 link=link,
                 normalize=normalize,
-                backend=backend,
+                backend=b,
             )
-            for width, k in zip(widths, clusters, strict=True)
+            for width, k, b in zip(widths, clusters, backends, strict=True)
         )
         self.last = make_gnn(hidden_channels, hidden_channels)
         read = hidden_channels * (len(clusters) + 1)

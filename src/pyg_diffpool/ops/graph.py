@@ -132,7 +132,11 @@ class _SpMM(torch.autograd.Function):
     ) -> Tensor:
         ctx.graph = graph
         ctx.save_for_backward(weight, x)
-        return graph.matrix(x.dtype) @ x
+        dtype = x.dtype
+        if x.device.type == "cpu":  # which has no kernel for half precision
+            dtype = torch.promote_types(dtype, torch.float)
+        with torch.autocast(x.device.type, enabled=False):
+            return (graph.matrix(dtype) @ x.to(dtype)).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
