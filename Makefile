@@ -1,0 +1,31 @@
+# make train   train on PythonFunctions for at most 5 minutes, then draw pictures
+# make test    every test
+# make lint    formatting, lint, types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: train test lint clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+train: $(READY)
+	$(BIN)/pyg-diffpool fit --trainer.max_time 00:00:05:00 --runs runs --name train
+	$(BIN)/pyg-diffpool plot "$$(ls -td runs/train/version_* | head -n 1)"
+
+# One thread for each test process: they already share the cores.
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,53 @@
+"""All checks of what users pass in, called once, at the public functions.
+
+Shapes, types and devices are always looked at. Values (index ranges, sortedness) are
+looked at on the CPU, where it costs next to nothing; on other devices the look would
+wait for the device and happens only on request, as does the search for NaN: with
+``check=True`` or the environment variable ``PYG_DIFFPOOL_CHECK=1``.
+"""
+
+from pyg_diffpool._checks.flat import (
+    check_batch,
+    check_edges,
+    check_edges_within_graphs,
+    check_flat,
+    check_not_empty,
+    check_rows,
+    check_same_graph,
+)
+from pyg_diffpool._checks.padded import (
+    check_blocks,
+    check_mask,
+    check_padded,
+)
+from pyg_diffpool._checks.tensors import (
+    check_choice,
+    check_finite,
+    check_float,
+    check_same_device,
+    check_same_dtype,
+    check_unused,
+    on_request,
+    values_visible,
+)
+
+__all__ = [
+    "check_batch",
+    "check_blocks",
+    "check_choice",
+    "check_edges",
+    "check_edges_within_graphs",
+    "check_finite",
+    "check_flat",
+    "check_float",
+    "check_mask",
+    "check_not_empty",
+    "check_padded",
+    "check_rows",
+    "check_same_device",
+    "check_same_dtype",
+    "check_same_graph",
+    "check_unused",
+    "on_request",
+    "values_visible",
+]

@@ -1,0 +1,154 @@
+"""What a sparse mini-batch must be."""
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool._checks.tensors import (
+    check_float,
+    check_same_device,
+    check_same_dtype,
+)
+from pyg_diffpool.ops.graph import SparseGraph
+
+
+def check_flat(
+    x: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor | None,
+    batch: Tensor | None,
+    batch_size: int | None,
+    visible: bool,
+) -> None:
+    """All that a sparse mini-batch must be before it is sorted."""
+    check_same_device(x=x, adj=edge_index, edge_weight=edge_weight, batch=batch)
+    check_not_empty(x.size(0))
+    check_edges(edge_index, edge_weight, x.size(0), visible)
+    check_same_dtype(x=x, edge_weight=edge_weight)
+    check_batch(batch, batch_size, x.size(0), visible)
+
+
+def check_not_empty(num_nodes: int) -> None:
+    """At least one node."""
+    if num_nodes == 0:
+        raise ValueError(
+            "Expected a mini-batch of at least one node (got 0 nodes). Skip empty "
+            "mini-batches, e.g. with 'drop_last'."
+        )
+
+
+def check_edges(
+    edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, visible: bool
+) -> None:
+    """`edge_index` `[2, E]`, integer, in range; `edge_weight` `[E]`."""
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(
+            "Expected 'edge_index' of shape [2, E] (got "
+            f"{list(edge_index.shape)}). A dense adjacency must be floating-point."
+        )
+    if edge_index.dtype != torch.long:
+        raise TypeError(
+            f"Expected 'edge_index' to be torch.int64 (got {edge_index.dtype}). "
+            "Cast it with 'edge_index.long()'."
+        )
+    num_edges = edge_index.size(1)
+    if edge_weight is not None:
+        check_float("edge_weight", edge_weight, (1,))
+        if edge_weight.size(0) != num_edges:
+            raise ValueError(
+                f"Expected 'edge_weight' of length E = {num_edges} (got "
+                f"{edge_weight.size(0)}): one weight for each column of 'edge_index'."
+            )
+    if visible and num_edges:
+        low, high = (int(v) for v in edge_index.aminmax())
+        if low < 0 or high >= num_nodes:
+            raise ValueError(
+                f"Expected 'edge_index' between 0 and N - 1 = {num_nodes - 1} (got "
+                f"{low} to {high}): 'x' has {num_nodes} rows, one for each node."
+            )
+
+
+def check_batch(
+    batch: Tensor | None, batch_size: int | None, num_nodes: int, visible: bool
+) -> None:
+    """`batch` `[N]`, integer, ascending from 0 or above to below `batch_size`."""
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"Expected 'batch_size' of at least 1 (got {batch_size}).")
+    if batch is None:
+        if batch_size not in (None, 1):
+            raise ValueError(
+                f"Expected 'batch' for a 'batch_size' of {batch_size} (got None). "
+                "Without 'batch', all nodes are one graph."
+            )
+        return
+    if batch.dtype != torch.long:
+        raise TypeError(f"Expected 'batch' to be torch.int64 (got {batch.dtype}).")
+    if batch.shape != (num_nodes,):
+        raise ValueError(
+            f"Expected 'batch' of shape [N] = [{num_nodes}], one entry for each row "
+            f"of 'x' (got {list(batch.shape)})."
+        )
+    if not visible or not num_nodes:
+        return
+    if int(batch[0]) < 0 or not bool((batch[1:] >= batch[:-1]).all()):
+        raise ValueError(
+            f"Expected 'batch' to ascend from 0 (got {_first_descent(batch)}). Sort "
+            "the nodes by graph first; PyG's DataLoader yields them so."
+        )
+    if batch_size is not None and int(batch[-1]) >= batch_size:
+        raise ValueError(
+            f"Expected entries of 'batch' below 'batch_size' = {batch_size} (got "
+            f"{int(batch[-1])})."
+        )
+
+
+def _first_descent(batch: Tensor) -> str:
+    if int(batch.min()) < 0:
+        return f"the negative entry {int(batch.min())}"
+    at = int((batch[1:] < batch[:-1]).nonzero()[0])
+    return f"{int(batch[at])} before {int(batch[at + 1])} at position {at}"
+
+
+def check_same_graph(edge_index: Tensor, batch: Tensor) -> None:
+    """No edge from one graph to another, for edges in any order."""
+    crossing = batch[edge_index[0]] != batch[edge_index[1]]
+    if bool(crossing.any()):
+        source, target = (int(v) for v in edge_index[:, crossing][:, 0])
+        raise _crossing_edge(batch, source, target)
+
+
+def check_edges_within_graphs(graph: SparseGraph, batch: Tensor) -> None:
+    """No edge from one graph to another; the edges of a row ascend, so two looks do."""
+    if not graph.row.numel():
+        return
+    occupied = graph.crow[1:] > graph.crow[:-1]
+    low = graph.ptr[batch[occupied]]
+    high = graph.ptr[batch[occupied] + 1]
+    first = graph.col[graph.crow[:-1][occupied]]
+    last = graph.col[graph.crow[1:][occupied] - 1]
+    crossing = (first < low) | (last >= high)
+    if bool(crossing.any()):
+        row = int(occupied.nonzero().flatten()[crossing][0])
+        column = int(first[crossing][0])
+        if bool((first >= low)[crossing][0]):
+            column = int(last[crossing][0])
+        raise _crossing_edge(batch, row, column)
+
+
+def _crossing_edge(batch: Tensor, source: int, target: int) -> ValueError:
+    return ValueError(
+        f"Expected every edge to stay within its graph (got an edge from node {source} "
+        f"of graph {int(batch[source])} to node {target} of graph "
+        f"{int(batch[target])}). Do 'edge_index' and 'batch' belong together?"
+    )
+
+
+def check_rows(x: Tensor, s: Tensor) -> None:
+    """An `s` `[N, K]` that goes with a flat `x`."""
+    check_same_device(x=x, s=s)
+    check_same_dtype(x=x, s=s)
+    n = x.size(0)
+    if s.size(0) != n or s.dim() != 1 + s.is_floating_point():
+        raise ValueError(
+            f"Expected 's' of shape [N, K] = [{n}, K], or [N] if integer, with a row "
+            f"for each row of 'x' (got {list(s.shape)})."
+        )
