@@ -14,7 +14,7 @@ from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import to_edges
-from pyg_diffpool.ops import SparseGraph, make_graph, spmm
+from pyg_diffpool.ops import SparseGraph, device, make_graph, spmm
 from pyg_diffpool.padding import batch_pointer, to_flat
 
 
@@ -191,9 +191,9 @@ def padded_graph(
     adj: Tensor,  # [B, M, M]
     mask: Tensor | None,  # [B, M]
 ) -> PaddedGraph:
-    """A padded mini-batch, checked; a mask that hides nothing is dropped."""
+    """A padded mini-batch, checked; a mask seen to hide nothing is dropped."""
     _checks.check_padded(x, adj, mask)
-    if mask is None or bool(mask.all()):
+    if mask is None or (device.is_readable(mask) and bool(mask.all())):
         return PaddedGraph(adj, None)
     padding = ~mask
     adj = adj.masked_fill(padding.unsqueeze(1) | padding.unsqueeze(2), 0)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool.ops import Pooled, SparseGraph, contract, spmm
+from pyg_diffpool.ops import Pooled, SparseGraph, contract, device, spmm
 
 CANCELLATION = 2.0**-6
 PROBABILITY_FLOOR = 1e-7
@@ -41,7 +41,7 @@ def frobenius(
     square = adj_square - 2 * trace + gram_square
     scale = (adj_square + gram_square).detach()
     if gram.dtype != torch.double and (
-        gram.is_cuda or bool(square < CANCELLATION * scale)
+        not device.is_readable(gram) or bool(square < CANCELLATION * scale)
     ):
         square = square + (exact() - square).detach()
     resolution = 8 * torch.finfo(torch.double).eps * scale

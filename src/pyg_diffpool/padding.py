@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.index import index2ptr
 
 from pyg_diffpool import _checks
+from pyg_diffpool.ops import device
 
 
 class Padded(NamedTuple):
@@ -48,12 +49,13 @@ def slots(
     """The row of each node among the `B * M` rows of the padded form, `[N]`."""
     position = torch.arange(batch.numel(), device=batch.device) - ptr[batch]
     fits = (position < max_num_nodes).all()
-    if batch.device.type == "cpu" and not bool(fits):
+    if device.is_readable(batch) and not bool(fits):
         raise ValueError(
             f"Expected graphs of at most 'max_num_nodes' = {max_num_nodes} nodes (got "
             f"one of {int(position.max()) + 1}). Give a larger 'max_num_nodes'."
         )
-    torch._assert_async(fits)  # fails on the device, without waiting for it
+    # Elsewhere the device itself fails, without anyone waiting for it.
+    torch._assert_async(fits, "a graph has more than 'max_num_nodes' nodes")
     return batch * max_num_nodes + position
 
 

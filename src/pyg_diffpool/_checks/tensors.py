@@ -5,6 +5,8 @@ import os
 import torch
 from torch import Tensor
 
+from pyg_diffpool.ops import device
+
 
 def on_request(check: bool) -> bool:
     """Whether the costly checks were asked for."""
@@ -13,7 +15,7 @@ def on_request(check: bool) -> bool:
 
 def values_visible(like: Tensor, check: bool) -> bool:
     """Whether values may be looked at: on the CPU always, elsewhere on request."""
-    return like.device.type == "cpu" or on_request(check)
+    return device.is_readable(like) or on_request(check)
 
 
 def check_float(name: str, value: Tensor, dims: tuple[int, ...]) -> None:

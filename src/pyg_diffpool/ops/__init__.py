@@ -1,5 +1,6 @@
 """The arithmetic of pooling: two backends, no parameters, no checks."""
 
+from pyg_diffpool.ops import device
 from pyg_diffpool.ops.graph import SparseGraph, make_graph, spmm
 from pyg_diffpool.ops.padded import padded_pool
 from pyg_diffpool.ops.pooled import Pooled
@@ -10,6 +11,7 @@ __all__ = [
     "Pooled",
     "SparseGraph",
     "contract",
+    "device",
     "expand",
     "make_graph",
     "padded_pool",

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch_geometric.index import index2ptr
 
+from pyg_diffpool.ops import device
+
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
 
 
@@ -61,7 +63,7 @@ class SparseGraph:
         `r` of scrambled integers below 2^40, exactly: sums of up to 2^13 of them fit
         a float64. Unequal matrices pass with a chance of about 2^-40.
         """
-        if self.weight is not None or self.row.is_cuda:
+        if self.weight is not None or not device.is_readable(self.row):
             return False
         scrambled = torch.arange(1, self.num_nodes + 1) * 0x9E3779B97F4A7C15
         r = (scrambled & ((1 << 40) - 1)).double()
@@ -102,7 +104,7 @@ def make_graph(
     """
     row, col = edge_index[0].contiguous(), edge_index[1].contiguous()
     key = row * num_nodes + col
-    if not key.is_cuda and bool((key[1:] > key[:-1]).all()):
+    if device.is_readable(key) and bool((key[1:] > key[:-1]).all()):
         return SparseGraph(row, col, edge_weight, ptr, num_nodes)
     key, order = torch.sort(key, stable=True)
     first = torch.ones_like(key, dtype=torch.bool)
