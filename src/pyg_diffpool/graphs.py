@@ -180,9 +180,9 @@ def flat_graph(
     ptr = batch_pointer(batch, batch_size, x)
     if batch is None:
         batch = edge_index.new_zeros(x.size(0))
+    elif visible:
+        _checks.check_same_graph(edge_index, batch)
     sparse = make_graph(edge_index, edge_weight, ptr, x.size(0))
-    if visible:
-        _checks.check_edges_within_graphs(sparse, batch)
     return FlatGraph(edge_index, edge_weight, sparse, batch)
 
 

@@ -9,7 +9,6 @@ wait for the device and happens only on request, as does the search for NaN: wit
 from pyg_diffpool._checks.flat import (
     check_batch,
     check_edges,
-    check_edges_within_graphs,
     check_flat,
     check_not_empty,
     check_rows,
@@ -36,7 +35,6 @@ __all__ = [
     "check_blocks",
     "check_choice",
     "check_edges",
-    "check_edges_within_graphs",
     "check_finite",
     "check_flat",
     "check_float",

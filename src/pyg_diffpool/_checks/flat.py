@@ -8,7 +8,6 @@ from pyg_diffpool._checks.tensors import (
     check_same_device,
     check_same_dtype,
 )
-from pyg_diffpool.ops.graph import SparseGraph
 
 
 def check_flat(
@@ -109,36 +108,16 @@ def _first_descent(batch: Tensor) -> str:
 
 
 def check_same_graph(edge_index: Tensor, batch: Tensor) -> None:
-    """No edge from one graph to another, for edges in any order."""
-    crossing = batch[edge_index[0]] != batch[edge_index[1]]
-    if bool(crossing.any()):
-        source, target = (int(v) for v in edge_index[:, crossing][:, 0])
-        raise _crossing_edge(batch, source, target)
-
-
-def check_edges_within_graphs(graph: SparseGraph, batch: Tensor) -> None:
-    """No edge from one graph to another; the edges of a row ascend, so two looks do."""
-    if not graph.row.numel():
+    """No edge from one graph to another."""
+    source, target = batch[edge_index[0]], batch[edge_index[1]]
+    if torch.equal(source, target):
         return
-    occupied = graph.crow[1:] > graph.crow[:-1]
-    low = graph.ptr[batch[occupied]]
-    high = graph.ptr[batch[occupied] + 1]
-    first = graph.col[graph.crow[:-1][occupied]]
-    last = graph.col[graph.crow[1:][occupied] - 1]
-    crossing = (first < low) | (last >= high)
-    if bool(crossing.any()):
-        row = int(occupied.nonzero().flatten()[crossing][0])
-        column = int(first[crossing][0])
-        if bool((first >= low)[crossing][0]):
-            column = int(last[crossing][0])
-        raise _crossing_edge(batch, row, column)
-
-
-def _crossing_edge(batch: Tensor, source: int, target: int) -> ValueError:
-    return ValueError(
-        f"Expected every edge to stay within its graph (got an edge from node {source} "
-        f"of graph {int(batch[source])} to node {target} of graph "
-        f"{int(batch[target])}). Do 'edge_index' and 'batch' belong together?"
+    edge = int((source != target).nonzero()[0])
+    i, j = edge_index[:, edge].tolist()
+    raise ValueError(
+        f"Expected every edge to stay within its graph (got an edge from node {i} "
+        f"of graph {int(source[edge])} to node {j} of graph {int(target[edge])}). "
+        "Do 'edge_index' and 'batch' belong together?"
     )
 
 
