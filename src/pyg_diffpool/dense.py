@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from pyg_diffpool import losses
+from pyg_diffpool.assignment import softmax_with_entropy
 from pyg_diffpool.ops import padded_pool
 
 
@@ -47,10 +48,10 @@ def dense_diff_pool(
     """
     x, adj, s = (t.unsqueeze(0) if t.dim() == 2 else t for t in (x, adj, s))
     b, m, _ = x.shape
-    s = s.softmax(-1)
+    s, entropy = softmax_with_entropy(s)
     if mask is not None:
         real = mask.view(b, m, 1).to(x.dtype)
-        x, s = x * real, s * real
+        x, s, entropy = x * real, s * real, entropy * real.squeeze(-1)
     pooled = padded_pool(x, adj, s)
     shared = b // adj.size(0)  # one adjacency may stand for all graphs
     link_loss = losses.frobenius(
@@ -58,5 +59,5 @@ def dense_diff_pool(
     )
     if normalize:
         link_loss = link_loss / adj.numel()
-    entropy_loss = losses.entropy(s) / (b * m)
+    entropy_loss = entropy.mean()
     return pooled.x, pooled.adj, link_loss.to(s.dtype), entropy_loss.to(s.dtype)

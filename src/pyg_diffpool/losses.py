@@ -1,11 +1,10 @@
-r"""The two auxiliary losses of DiffPool, each blind to padding.
-
-Link prediction (paper, section 3.3), over all real pairs of nodes of the mini-batch:
+r"""The link prediction loss of DiffPool, blind to padding.
 
 .. math:: L_{LP} = \| A - S S^\top \|_F
 
-and the entropy of the assignment, the mean over all real nodes of
-:math:`H(S_i) = -\sum_k S_{ik} \log S_{ik}`.
+over all real pairs of nodes of the mini-batch (paper, section 3.3), or the binary
+cross-entropy of the paper's reference code. The other auxiliary loss, the entropy of
+the assignment, comes with its softmax in `assignment.py`.
 """
 
 from collections.abc import Callable
@@ -91,16 +90,6 @@ def padded_square(adj: Tensor, s: Tensor) -> Tensor:
     return square_sum(adj.detach() - s @ s.transpose(1, 2))
 
 
-def entropy(s: Tensor) -> Tensor:
-    r"""The entropies of all rows summed, `[]`, in float32 or better.
-
-    A probability of 0 adds 0 and has a finite gradient; a half-precision `s` is cast
-    up, so that neither logarithm nor sum leaves its range.
-    """
-    s = s.float() if s.dtype.itemsize < 4 else s
-    return -(s * s.clamp_min(torch.finfo(s.dtype).tiny).log()).sum()
-
-
 def padded_bce(adj: Tensor, s: Tensor, mask: Tensor | None) -> Tensor:
     r"""The summed binary cross-entropy of :math:`SS^\top` against :math:`A`, `[]`.
 
@@ -123,7 +112,7 @@ def sparse_bce(graph: SparseGraph, s: Tensor) -> Tensor:
 
     The `R = max(E, N)` pairs are drawn evenly from all pairs within a graph.
     """
-    p = _probability((s[graph.row] * s[graph.col]).sum(-1))
+    p = _probability(graph.edge_products(s, s))
     logit = p.log() - (1 - p).log()
     linked = logit.sum() if graph.weight is None else (graph.weight * logit).sum()
     left, right, num_pairs = _random_pairs(graph)

@@ -48,11 +48,12 @@ def pool_flat(
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
     budget = None if num_clusters is None else exists[graph.batch]
-    p = assign(s, budget, k, dtype)
+    p, entropy = assign(s, budget, k, dtype)
     pool = _on_padded if options.backend == "padded" else _on_sparse
     with torch.autocast(x.device.type, enabled=False):
         pooled, link_loss = pool(x.to(dtype), p, graph, options.link)
-    scalars = _divide(link_loss, p, graph, graph.sizes.max(), options.normalize)
+    sums, m = (link_loss, entropy.sum()), graph.sizes.max()
+    scalars = _divide(*sums, graph, m, options.normalize)
     return _output(x, pooled, exists, p, *scalars)
 
 
@@ -71,16 +72,18 @@ def pool_padded(
     k = num_columns(s, num_clusters, graph.sizes, visible)
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
-    p = assign(s, None if num_clusters is None else exists.unsqueeze(1), k, dtype)
+    budget = None if num_clusters is None else exists.unsqueeze(1)
+    p, entropy = assign(s, budget, k, dtype)
     z = x.to(dtype)
     if graph.mask is not None:
         padding = ~graph.mask.unsqueeze(-1)
         z, p = z.masked_fill(padding, 0), p.masked_fill(padding, 0)
+        entropy = entropy.masked_fill(~graph.mask, 0)
     adj = graph.adj.to(dtype)
     with torch.autocast(x.device.type, enabled=False):
         pooled, link_loss = _dense(z, adj, p, graph.mask, options.link)
-    max_num_nodes = torch.tensor(x.size(1))
-    scalars = _divide(link_loss, p, graph, max_num_nodes, options.normalize)
+    sums, m = (link_loss, entropy.sum()), torch.tensor(x.size(1))
+    scalars = _divide(*sums, graph, m, options.normalize)
     return _output(x, pooled, exists, p, *scalars)
 
 
@@ -120,7 +123,7 @@ def _dense(
 
 def _divide(
     link_loss: Tensor,
-    s: Tensor,
+    entropy: Tensor,
     graph: Graph,
     max_num_nodes: Tensor,
     normalize: Normalize,
@@ -133,7 +136,7 @@ def _divide(
         num_pairs = num_nodes.double() * max_num_nodes
     if normalize is not False:
         link_loss = link_loss / num_pairs.clamp(min=1)
-    return link_loss, losses.entropy(s) / num_nodes.clamp(min=1)
+    return link_loss, entropy / num_nodes.clamp(min=1)
 
 
 def _output(

@@ -109,7 +109,7 @@ def _first_descent(batch: Tensor) -> str:
 
 def check_same_graph(edge_index: Tensor, batch: Tensor) -> None:
     """No edge from one graph to another."""
-    source, target = batch[edge_index[0]], batch[edge_index[1]]
+    source, target = (batch.index_select(0, ends) for ends in edge_index)
     if torch.equal(source, target):
         return
     edge = int((source != target).nonzero()[0])

@@ -67,7 +67,8 @@ class SparseGraph:
             return False
         scrambled = torch.arange(1, self.num_nodes + 1) * 0x9E3779B97F4A7C15
         r = (scrambled & ((1 << 40) - 1)).double()
-        incoming = torch.bincount(self.col, r[self.row], self.num_nodes)
+        outgoing = r.index_select(0, self.row)
+        incoming = torch.bincount(self.col, outgoing, self.num_nodes)
         return bool((incoming == self.matrix(torch.double) @ r).all())
 
     @cached_property
@@ -78,6 +79,12 @@ class SparseGraph:
                 float(self.row.numel()), dtype=torch.double, device=self.row.device
             )
         return self.weight.double().square().sum()
+
+    def edge_products(self, left: Tensor, right: Tensor) -> Tensor:
+        r""":math:`L_i \cdot R_j` for every edge from i to j, `[E]`."""
+        left, right = left.index_select(0, self.row), right.index_select(0, self.col)
+        out: Tensor = torch.linalg.vecdot(left, right)
+        return out
 
     def matrix(self, dtype: torch.dtype) -> Tensor:
         """:math:`A` as a torch CSR tensor, without gradient."""
@@ -146,7 +153,7 @@ class _SpMM(torch.autograd.Function):
         weight, x = ctx.saved_tensors
         grad_weight = grad_x = None
         if ctx.needs_input_grad[1]:
-            grad_weight = (grad[graph.row] * x[graph.col]).sum(-1).to(weight.dtype)
+            grad_weight = graph.edge_products(grad, x).to(weight.dtype)
         if ctx.needs_input_grad[2]:
             turned = None if weight is None else weight[graph.transpose_order]
             grad_x = spmm(graph.transpose, turned, grad)

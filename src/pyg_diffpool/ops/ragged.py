@@ -105,6 +105,8 @@ def expand_kernel(left: Tensor, blocks: Tensor, ptr: Tensor) -> Tensor:
     """`expand` without its gradient."""
     if ptr.numel() == 2:
         return left @ blocks[0]
+    if not _aligned(blocks):
+        blocks = blocks.contiguous()
     if _grouped(left, blocks):
         offsets = ptr[1:].to(torch.int32)
         return torch.nn.functional.grouped_mm(left, blocks, offs=offsets)

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from pyg_diffpool.ops.graph import SparseGraph, spmm
 from pyg_diffpool.ops.pooled import Pooled
-from pyg_diffpool.ops.ragged import align, contract_kernel, expand
+from pyg_diffpool.ops.ragged import align, contract, contract_kernel, expand_kernel
 
 
 def sparse_pool(
@@ -25,14 +25,32 @@ def sparse_pool(
     s: Tensor,  # [N, K], rows sum to 1 or are 0
 ) -> Pooled:
     """Pool every graph of the mini-batch."""
-    return Pooled(*_SparsePool.apply(x, graph, graph.weight, s))  # type: ignore[no-untyped-call]
+    out = _SparsePool.apply(x, graph, graph.weight, s)  # type: ignore[no-untyped-call]
+    return Pooled(*out)
+
+
+def plain_sparse_pool(
+    x: Tensor, graph: SparseGraph, weight: Tensor | None, s: Tensor
+) -> Pooled:
+    """`sparse_pool` as it is defined, of operations with gradients of their own."""
+    (c, k), y = (x.size(1), s.size(1)), spmm(graph, weight, s)
+    out = contract(s, torch.cat([x, y, s], 1), graph.ptr)
+    return Pooled(*out.split([c, k, k], 2))
 
 
 class _SparsePool(torch.autograd.Function):
-    """Both directions by hand, since the gradient shares the forward's products.
+    r"""Both directions by hand, since the gradient shares the forward's products.
 
-    The columns of `[Z | Y | S]` lie in one buffer, each part padded to the alignment
-    of the ragged product.
+    With incoming gradients :math:`D_X, D_A, D_G`:
+
+    .. math::
+        dZ &= S D_X \\
+        dS &= [\, Z \mid Y \mid S \,]\,[\, D_X \mid D_A \mid D_G + D_G^\top \,]^\top
+              + A^\top S D_A
+
+    Where :math:`A = A^\top` the last term is :math:`Y D_A` and joins the product. The
+    columns of `[Z | Y | S]` lie in one buffer, each part padded to the alignment of
+    the ragged product.
     """
 
     @staticmethod
@@ -41,74 +59,52 @@ class _SparsePool(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         (n, c), k = x.shape, s.size(1)
         c4, k4 = align(c, s.dtype), align(k, s.dtype)
-        buffer = s.new_zeros(n, c4 + 2 * k4)
-        buffer[:, :c] = x
-        buffer[:, c4 + k4 : c4 + k4 + k] = s
-        right = buffer[:, c4 + k4 :]
-        buffer[:, c4 : c4 + k4] = graph.matrix(s.dtype) @ right
-        out = contract_kernel(right, buffer, graph.ptr)
-        ctx.graph, ctx.sizes = graph, (c, k, c4, k4)
+        new = s.new_empty if (c, k) == (c4, k4) else s.new_zeros
+        buffer = new(n, c4 + 2 * k4)
+        z, y, s4 = buffer.split([c4, k4, k4], 1)
+        z[:, :c], s4[:, :k] = x, s
+        torch.mm(graph.matrix(s.dtype), s4, out=y)
+        out = contract_kernel(s4, buffer, graph.ptr)[:, :k]
+        ctx.graph, ctx.buffer, ctx.widths = graph, buffer, (c4, k4, k4)
         ctx.save_for_backward(x, weight, s)
-        ctx.buffer = buffer
-        return (
-            out[:, :k, :c],
-            out[:, :k, c4 : c4 + k],
-            out[:, :k, c4 + k4 : c4 + k4 + k],
-        )
+        return out[..., :c], out[..., c4 : c4 + k], out[..., c4 + k4 : c4 + k4 + k]
 
     @staticmethod
-    def backward(
-        ctx: Any, grad_x: Tensor, grad_adj: Tensor, grad_gram: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        graph: SparseGraph = ctx.graph
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, s = ctx.saved_tensors
-        need_x, _, need_weight, need_s = ctx.needs_input_grad
-        out_x = out_weight = out_s = None
-        if need_x:
-            out_x = expand(s, grad_x, graph.ptr)
-        if need_weight:
-            back = expand(s, grad_adj, graph.ptr)
-            out_weight = (back[graph.row] * s[graph.col]).sum(-1).to(weight.dtype)
-        if need_s:
-            out_s = _grad_s(ctx, x, weight, s, grad_x, grad_adj, grad_gram)
+        needs = ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            return _second_order(ctx.graph, (x, weight, s), needs, grads)
+        s4, k4 = ctx.buffer.split(ctx.widths, 1)[2], ctx.widths[2]
+        (c, k), ptr = (x.size(1), s.size(1)), ctx.graph.ptr
+        folded = ctx.graph.is_symmetric
+        d_x, d_adj, d_gram = (
+            pad(d, (0, w - d.size(2), 0, k4 - k))
+            for d, w in zip(grads, ctx.widths, strict=True)
+        )
+        out_x = expand_kernel(s4, d_x, ptr)[:, :c] if needs[0] else None
+        back = None if folded and not needs[2] else expand_kernel(s4, d_adj, ptr)
+        out_weight = out_s = None
+        if needs[2] and back is not None:
+            out_weight = ctx.graph.edge_products(back, s4).to(weight.dtype)
+        if needs[3]:
+            d_y = d_adj + d_adj.transpose(1, 2) if folded else d_adj
+            blocks = torch.cat([d_x, d_y, d_gram + d_gram.transpose(1, 2)], 2)
+            out_s = expand_kernel(ctx.buffer, blocks.transpose(1, 2), ptr)[:, :k]
+            if not folded and back is not None:
+                out_s = out_s + ctx.graph.transpose.matrix(s.dtype) @ back[:, :k]
         return out_x, None, out_weight, out_s
 
 
-def _grad_s(
-    ctx: Any,
-    x: Tensor,
-    weight: Tensor | None,
-    s: Tensor,
-    grad_x: Tensor,
-    grad_adj: Tensor,
-    grad_gram: Tensor,
-) -> Tensor:
-    r"""The gradient of the assignment, `[N, K]`, with `D` the incoming gradients.
-
-    .. math:: [\, Z \mid Y \mid S \,]\,[\, D_X \mid D_A \mid D_G + D_G^\top \,]^\top
-              + A^\top S D_A
-
-    Where :math:`A = A^\top`, the last term is :math:`Y D_A` and joins the product.
-    """
-    graph: SparseGraph = ctx.graph
-    c, k, c4, k4 = ctx.sizes
-    folded = graph.is_symmetric
-    if folded:
-        grad_adj = grad_adj + grad_adj.transpose(1, 2)
-    parts = [
-        pad(grad_x, (0, c4 - c, 0, k4 - k)),
-        pad(grad_adj, (0, k4 - k, 0, k4 - k)),
-        pad(grad_gram + grad_gram.transpose(1, 2), (0, k4 - k, 0, k4 - k)),
-    ]
-    blocks = torch.cat(parts, -1).transpose(1, 2)
-    buffer = ctx.buffer
-    if torch.is_grad_enabled():  # a second derivative needs the way from x, s, weight
-        y = spmm(graph, weight, s)
-        parts = [pad(x, (0, c4 - c)), pad(y, (0, k4 - k)), pad(s, (0, k4 - k))]
-        buffer = torch.cat(parts, -1)
-    out = expand(buffer, blocks, graph.ptr)[:, :k]
-    if not folded:
-        turned = None if weight is None else weight[graph.transpose_order]
-        back = expand(s, grad_adj, graph.ptr)
-        out = out + spmm(graph.transpose, turned, back)
-    return out
+def _second_order(
+    graph: SparseGraph,
+    inputs: tuple[Tensor, ...],
+    needs: tuple[bool, ...],
+    grads: tuple[Tensor, ...],
+) -> tuple[Tensor | None, ...]:
+    """The same gradients, by operations that can be differentiated once more."""
+    x, weight, s = inputs
+    out = plain_sparse_pool(x, graph, weight, s)
+    wanted = [t for t, need in zip((x, x, weight, s), needs, strict=True) if need]
+    found = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
+    return tuple(next(found) if need else None for need in needs)
