@@ -6,6 +6,7 @@ PyG's sparse tensors are transposed (`adj_t`: rows are targets), its edge lists 
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.typing import Adj, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
@@ -33,8 +34,10 @@ def to_edges(
         row, col, value = adj.coo()
     elif isinstance(adj, Tensor) and is_torch_sparse_tensor(adj):
         (row, col), value = to_edge_index(adj)
+    elif isinstance(adj, EdgeIndex):
+        return adj.as_tensor(), edge_weight
     elif isinstance(adj, Tensor):
-        return adj.as_subclass(Tensor), edge_weight
+        return adj, edge_weight
     else:
         raise TypeError(
             "Expected 'adj' to be an edge list [2, E], a sparse tensor or a dense "

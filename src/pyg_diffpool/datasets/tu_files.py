@@ -113,9 +113,11 @@ def _read(files: TUFiles, kind: str, dtype: Any, columns: int | None = None) -> 
     path = files.path(kind)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input contained no data")
+        # Older numpy would read 2.5 as 2 and only warn of it.
+        warnings.simplefilter("error", DeprecationWarning)
         try:
             table = np.loadtxt(path, dtype=dtype, delimiter=",", ndmin=2)
-        except ValueError as error:
+        except (ValueError, DeprecationWarning) as error:
             what = "integers" if dtype is np.int64 else "numbers"
             raise ValueError(
                 f"expected {what} separated by commas in {str(path)!r}, as many in "

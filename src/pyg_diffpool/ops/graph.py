@@ -65,7 +65,7 @@ class SparseGraph:
         """
         if self.weight is not None or not device.is_readable(self.row):
             return False
-        scrambled = torch.arange(1, self.num_nodes + 1) * 0x9E3779B97F4A7C15
+        scrambled = torch.arange(1, self.num_nodes + 1) * 0x1E3779B97F4A7C15
         r = (scrambled & ((1 << 40) - 1)).double()
         outgoing = r.index_select(0, self.row)
         incoming = torch.bincount(self.col, outgoing, self.num_nodes)

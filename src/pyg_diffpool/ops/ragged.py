@@ -112,8 +112,8 @@ def expand_kernel(left: Tensor, blocks: Tensor, ptr: Tensor) -> Tensor:
         return torch.nn.functional.grouped_mm(left, blocks, offs=offsets)
     tiles, slot = _tiles(ptr, left.size(0))
     graph = tiles.clamp(max=ptr.numel() - 2)
-    parts = _to_tiles(left, slot, tiles.numel()) @ blocks[graph]
-    return parts.flatten(0, 1)[slot]
+    parts = _to_tiles(left, slot, tiles.numel()) @ blocks.index_select(0, graph)
+    return parts.flatten(0, 1).index_select(0, slot)
 
 
 def _grouped(left: Tensor, right: Tensor) -> bool:
