@@ -1,0 +1,150 @@
+"""How time and memory grow: one graph of more edges, mini-batches of more graphs."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.batches import (
+    BatchSpec,
+    PoolingBatch,
+    draw_batch,
+    load_dataset,
+    small_batch,
+    with_noise,
+)
+from benchmarks.isolated import Limits, Outcome, run_isolated
+from benchmarks.methods import METHODS, floor, training_pass
+from benchmarks.settings import Settings
+from benchmarks.timing import Call, Sample
+
+NAMES = ("auto", "PyG dense_diff_pool", "tgp diff_u")
+FLOOR = "floor"
+DEGREE = 10
+EDGES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+GRAPHS = tuple(2**i for i in range(3, 13))
+DENSE_LIMIT = 4e9
+
+
+def run(settings: Settings) -> dict[str, Any]:
+    """Measure both curves and fit them."""
+    edges: Sequence[int] = EDGES[:3] if settings.quick else EDGES
+    graphs: Sequence[int] = GRAPHS[:5:2] if settings.quick else GRAPHS
+    return {
+        "threads": settings.threads,
+        "one_graph": _curve(_one_graph(edges, settings)),
+        "batches": _curve(_batches(graphs, settings)),
+    }
+
+
+def _one_graph(edges: Sequence[int], settings: Settings) -> Iterator[dict[str, Any]]:
+    for num_edges in edges:
+        n = num_edges // DEGREE
+        for name in (*NAMES, FLOOR):
+            row = {"method": name, "edges": num_edges, "nodes": n, "graphs": 1}
+            dense = 4 * n * n
+            outcome = _run(prepare_graph, (name, num_edges), row, dense, settings)
+            yield row | _figures(outcome)
+
+
+def _batches(graphs: Sequence[int], settings: Settings) -> Iterator[dict[str, Any]]:
+    dataset = load_dataset("PythonFunctions", settings.root)
+    assert dataset is not None
+    with tempfile.TemporaryDirectory() as folder:
+        for count in graphs:
+            batch = draw_batch(BatchSpec("PythonFunctions", count, 16), dataset)
+            sizes = batch.describe()
+            path = str(Path(folder) / "batch.pt")
+            torch.save(asdict(batch), path)
+            for name in (*NAMES, FLOOR):
+                row = {"method": name} | {
+                    key: sizes[key] for key in ("edges", "nodes", "graphs")
+                }
+                dense = 4 * count * sizes["max_nodes"] ** 2
+                outcome = _run(prepare_batch, (name, path), row, dense, settings)
+                yield row | _figures(outcome)
+
+
+def _run(
+    prepare: Any,
+    arguments: tuple[Any, ...],
+    row: dict[str, Any],
+    dense_bytes: int,
+    settings: Settings,
+) -> Outcome:
+    # At the peak about five blocks of the size of the adjacency are alive.
+    if row["method"].startswith("PyG") and 5 * dense_bytes > DENSE_LIMIT:
+        return Outcome("too large")
+    work = row["edges"] + row["nodes"]
+    most = 20 if settings.quick else 50
+    repeats = min(max(int((1e6 if settings.quick else 1e7) / work), 4), most)
+    limits = Limits(seconds=10.0 if settings.quick else 150.0)
+    return run_isolated(prepare, arguments, repeats, settings.threads, limits)
+
+
+def prepare_graph(name: str, num_edges: int) -> Call:
+    """A pass over one graph in which every node has `DEGREE` neighbours."""
+    return _prepare(name, with_noise(*shuffled_ring(num_edges), clusters=64))
+
+
+def prepare_batch(name: str, path: str) -> Call:
+    """A pass over the saved mini-batch."""
+    return _prepare(name, PoolingBatch(**torch.load(path)))
+
+
+def _prepare(name: str, batch: PoolingBatch) -> Call:
+    if name == FLOOR:
+        return floor(batch)
+    method = METHODS[name]
+    training_pass(method, small_batch())()
+    return training_pass(method, batch)
+
+
+def shuffled_ring(num_edges: int) -> tuple[Tensor, Tensor]:
+    """A ring linked to the nearest `DEGREE` nodes, nodes numbered at random."""
+    n = num_edges // DEGREE
+    random = torch.Generator().manual_seed(0)
+    number = torch.randperm(n, generator=random)
+    place = number.argsort()
+    near = torch.arange(1, DEGREE // 2 + 1)
+    around = (place.unsqueeze(1) + torch.cat([-near, near])) % n
+    col = number[around].sort(1).values
+    row = torch.arange(n).unsqueeze(1).expand_as(col)
+    return torch.stack([row.flatten(), col.flatten()]), torch.zeros(n, dtype=torch.long)
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    # The first run also pays for the pages of memory; the peak is its.
+    time = Sample.of(list(outcome.times[1:])).as_dict() if outcome.ok else None
+    return {"status": outcome.status, "time": time, "peak_bytes": outcome.peak}
+
+
+def _curve(rows: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    points = []
+    for row in rows:
+        print(row)
+        points.append(row)
+    return {"points": points, "exponents": exponents(points)}
+
+
+def exponents(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Slopes of log time and log memory over log(E + N), by least squares."""
+    slopes = {}
+    for name in dict.fromkeys(point["method"] for point in points):
+        measured = [p for p in points if p["method"] == name and p["time"]]
+        if len(measured) < 3:
+            continue
+        size = [math.log(p["edges"] + p["nodes"]) for p in measured]
+        time = [math.log(p["time"]["median"]) for p in measured]
+        memory = [math.log(max(p["peak_bytes"], 1 << 20)) for p in measured]
+        slopes[name] = {
+            "time": float(np.polyfit(size, time, 1)[0]),
+            "memory": float(np.polyfit(size, memory, 1)[0]),
+        }
+    return slopes

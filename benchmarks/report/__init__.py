@@ -1,0 +1,26 @@
+"""Tables and pictures, from the saved results alone."""
+
+from pathlib import Path
+
+from benchmarks.report import bars, curves, tables
+from benchmarks.results import load
+
+
+def write_report(folder: Path) -> list[Path]:
+    """Write `report.md` and the pictures of whatever results `folder` holds."""
+    sections: list[str] = ["# Benchmarks"]
+    written: list[Path] = []
+    for name in ("operator", "training_step", "growth", "grid"):
+        result = load(name, folder)
+        if result is None:
+            sections.append(f"## {name}\n\nNot measured yet.")
+            continue
+        sections += tables.TABLES[name](result)
+        for draw in (*bars.FIGURES.get(name, ()), *curves.FIGURES.get(name, ())):
+            path = folder / f"{draw.__name__}.png"
+            figure = draw(result)
+            figure.savefig(path, dpi=150)
+            written.append(path)
+    report = folder / "report.md"
+    report.write_text("\n\n".join(sections) + "\n")
+    return [report, *written]

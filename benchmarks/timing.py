@@ -1,0 +1,94 @@
+"""Timing of several functions side by side."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long each function may be measured.
+
+    Attributes:
+        seconds: Time for each function, warm-up apart.
+        at_least: Repeats that are made however long they take.
+        at_most: Repeats that are enough.
+    """
+
+    seconds: float
+    at_least: int = 3
+    at_most: int = 100
+
+    def repeats(self, single: float) -> int:
+        """Repeats of a function of which one takes `single` seconds."""
+        wanted = int(self.seconds / max(single, 1e-9))
+        return min(max(wanted, self.at_least), self.at_most)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Median and quartiles of the repeats, in seconds."""
+
+    median: float
+    q1: float
+    q3: float
+    repeats: int
+
+    @classmethod
+    def of(cls, times: list[float]) -> "Sample":
+        """From the single times."""
+        if len(times) == 1:
+            return cls(times[0], times[0], times[0], 1)
+        q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
+        return cls(median, q1, q3, len(times))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def interleave(calls: Mapping[str, Call], budget: Budget) -> dict[str, Sample]:
+    """Time all of `calls` in turns, so that drift of the machine hits all alike.
+
+    Each is warmed up first, twice unless one run is slow; slow ones get fewer repeats,
+    spread evenly over the rounds.
+    """
+    with quiet():
+        repeats = {name: budget.repeats(_warm_up(f)) for name, f in calls.items()}
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        rounds = max(repeats.values(), default=0)
+        for r in range(rounds):
+            for name, call in calls.items():
+                n = repeats[name]
+                if r * n // rounds != (r + 1) * n // rounds:
+                    times[name].append(clock(call))
+    return {name: Sample.of(t) for name, t in times.items()}
+
+
+def clock(call: Call) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _warm_up(call: Call) -> float:
+    first = clock(call)
+    return first if first > 0.5 else min(clock(call), clock(call))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without pauses by the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
