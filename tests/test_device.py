@@ -118,7 +118,8 @@ def test_too_large_a_graph_fails_on_the_device(monkeypatch: pytest.MonkeyPatch) 
         to_padded(sample.x, sample.edge_index, sample.batch, max_num_nodes=6)
 
 
-def test_the_number_of_operations_does_not_grow_with_the_graphs() -> None:
+@pytest.mark.parametrize("backend", ["sparse", "padded"])
+def test_the_number_of_operations_does_not_grow_with_the_graphs(backend: str) -> None:
     class Counting(TorchDispatchMode):
         count = 0
 
@@ -136,7 +137,8 @@ def test_the_number_of_operations_does_not_grow_with_the_graphs() -> None:
         edge_index = torch.stack([torch.arange(n), torch.arange(n) // 4 * 4])
         with Counting() as mode:
             s = torch.randn(n, 3, requires_grad=True)
-            out = diff_pool(torch.randn(n, 2), edge_index, s, batch=batch)
+            x = torch.randn(n, 2)
+            out = diff_pool(x, edge_index, s, batch=batch, backend=backend)
             (out.x.sum() + out.adj.sum() + out.link_loss + out.entropy_loss).backward()
         counts.append(mode.count)
     assert counts[0] == counts[1] > 0

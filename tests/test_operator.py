@@ -8,7 +8,7 @@ from torch import Tensor
 
 import reference
 from graphs import ZOO, Sample
-from pyg_diffpool import DiffPoolOutput, diff_pool, to_padded
+from pyg_diffpool import DiffPoolOutput, diff_pool, pooling, to_padded
 from pyg_diffpool.ops import ragged
 
 BACKENDS = ["sparse", "padded"]
@@ -242,3 +242,17 @@ def test_deterministic_algorithms(backend: str) -> None:
         torch.use_deterministic_algorithms(False)
     for first, second in zip(*results, strict=True):
         assert torch.equal(first, second)
+
+
+def test_auto_takes_padding_for_tiny_even_graphs_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+    for name in ("_on_sparse", "_on_padded"):
+        way = getattr(pooling, name)
+        monkeypatch.setattr(
+            pooling, name, lambda *a, n=name, w=way: (taken.append(n), w(*a))[1]
+        )
+    for name in ("undirected", "very uneven", "empty graph in the middle"):
+        run(ZOO[name])
+    assert taken == ["_on_padded", "_on_sparse", "_on_padded"]
