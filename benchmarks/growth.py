@@ -22,7 +22,7 @@ from benchmarks.batches import (
 from benchmarks.isolated import Limits, Outcome, run_isolated
 from benchmarks.methods import METHODS, floor, training_pass
 from benchmarks.settings import Settings
-from benchmarks.timing import Call, Sample
+from benchmarks.timing import Budget, Call, Sample
 
 NAMES = ("auto", "PyG dense_diff_pool", "tgp diff_u")
 FLOOR = "floor"
@@ -81,11 +81,9 @@ def _run(
     # At the peak about five blocks of the size of the adjacency are alive.
     if row["method"].startswith("PyG") and 5 * dense_bytes > DENSE_LIMIT:
         return Outcome("too large")
-    work = row["edges"] + row["nodes"]
-    most = 20 if settings.quick else 50
-    repeats = min(max(int((1e6 if settings.quick else 1e7) / work), 4), most)
+    budget = Budget(0.1) if settings.quick else Budget(2.0)
     limits = Limits(seconds=10.0 if settings.quick else 150.0)
-    return run_isolated(prepare, arguments, repeats, settings.threads, limits)
+    return run_isolated(prepare, arguments, budget, settings.threads, limits)
 
 
 def prepare_graph(name: str, num_edges: int) -> Call:
@@ -120,7 +118,6 @@ def shuffled_ring(num_edges: int) -> tuple[Tensor, Tensor]:
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
-    # The first run also pays for the pages of memory; the peak is its.
     time = Sample.of(list(outcome.times[1:])).as_dict() if outcome.ok else None
     return {"status": outcome.status, "time": time, "peak_bytes": outcome.peak}
 

@@ -21,10 +21,11 @@ from typing import Any
 import torch
 
 from benchmarks.machine import total_memory
-from benchmarks.timing import Call, clock
+from benchmarks.timing import Budget, Call, clock
 
 OUT_OF_MEMORY = "out of memory"
 NOT_INSTALLED = "not installed"
+ONCE = Budget(0.0, at_least=0)
 Prepare = Callable[..., Call]
 
 
@@ -47,7 +48,8 @@ class Outcome:
 
     Attributes:
         status: `"ok"`, or why there are no figures.
-        times: Seconds of each repeat.
+        times: Seconds of the first call, which also pays for pages of memory, and of
+            those after it.
         peak: Bytes above the level before the call.
     """
 
@@ -64,14 +66,14 @@ class Outcome:
 def run_isolated(
     prepare: Prepare,
     arguments: Sequence[Any],
-    repeats: int = 1,
+    budget: Budget = ONCE,
     threads: int = 1,
     limits: Limits | None = None,
 ) -> Outcome:
-    """Measure the call that `prepare(*arguments)` returns.
+    """Measure the call that `prepare(*arguments)` returns: its peak, then its time.
 
     `prepare` is a function of a module; it makes the inputs and warms the libraries up
-    on something small.
+    on something small. The first call gives the peak, `budget` says how many follow.
 
     Raises:
         RuntimeError: If the call fails for any other reason than missing memory or a
@@ -81,7 +83,7 @@ def run_isolated(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, prepare.__module__])
     receiver, sender = context.Pipe(duplex=False)
-    job = (sender, prepare, arguments, repeats, threads, limits.memory)
+    job = (sender, prepare, arguments, budget, threads, limits.memory)
     process = context.Process(target=_child, args=job, daemon=True)
     process.start()
     sender.close()
@@ -103,7 +105,7 @@ def _child(
     sender: Connection,
     prepare: Prepare,
     arguments: Sequence[Any],
-    repeats: int,
+    budget: Budget,
     threads: int,
     memory: int,
 ) -> None:
@@ -114,7 +116,7 @@ def _child(
         level = _reset_peak()
         times = [clock(call)]
         peak = _peak() - level
-        times += [clock(call) for _ in range(repeats - 1)]
+        times += [clock(call) for _ in range(budget.repeats(times[0]))]
         outcome = Outcome("ok", times, peak)
     except ImportError as error:
         outcome = Outcome(f"{NOT_INSTALLED}: {error.name or error}")

@@ -27,19 +27,25 @@ OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense load
 
 @dataclass(frozen=True)
 class StepSpec:
-    """How many steps of 20 graphs on which set; `None` is an epoch."""
+    """How many steps of 20 graphs on which set; `None` is an epoch.
+
+    The seed draws the graphs. Where they are not all, seeds were chosen so that nodes,
+    edges and the largest graph squared, which is what padding costs, are within 8 % of
+    those of an epoch's mean step.
+    """
 
     dataset: str
     steps: int | None
+    seed: int = 0
 
 
 SPECS = (
     StepSpec("ENZYMES", None),
     StepSpec("PROTEINS", None),
-    StepSpec("DD", 3),
-    StepSpec("COLLAB", 8),
-    StepSpec("REDDIT-MULTI-12K-GSM1111", 3),
-    StepSpec("PythonFunctions", 8),
+    StepSpec("DD", 3, 1452),
+    StepSpec("COLLAB", 8, 1204),
+    StepSpec("REDDIT-MULTI-12K-GSM1111", 3, 1057),
+    StepSpec("PythonFunctions", 8, 335),
 )
 
 
@@ -56,16 +62,16 @@ def run(settings: Settings) -> dict[str, Any]:
             print(f"{spec.dataset}: absent from {settings.root}")
             continue
         steps = 3 if settings.quick else spec.steps
-        graphs = draw_graphs(dataset, steps)
+        graphs = draw_graphs(dataset, steps, spec.seed)
         result = measure(graphs, settings)
         print(f"{spec.dataset}: {result}")
         measured.append({"dataset": spec.dataset, **result})
     return {"threads": settings.threads, "datasets": measured, "absent": absent}
 
 
-def draw_graphs(dataset: InMemoryDataset, steps: int | None) -> list[Data]:
+def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[Data]:
     """The graphs of so many steps, seeded; sets without features get a constant."""
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=random)
     chosen = order if steps is None else order[: steps * BATCH_SIZE]
     graphs = []
