@@ -15,7 +15,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 train: $(READY)
-	$(BIN)/pyg-diffpool fit --trainer.max_time 00:00:05:00 --runs runs --name train
+	$(BIN)/pyg-diffpool fit --name train --trainer.max_time 00:00:05:00 \
+		--data.batch_size 32 --model.lr 0.002
 	$(BIN)/pyg-diffpool plot "$$(ls -td runs/train/version_* | head -n 1)"
 
 # One thread for each test process: they already share the cores.

@@ -96,7 +96,7 @@ class FlatGraph(Graph):
         """From the pointer."""
         return self.sizes.numel()
 
-    @cached_property
+    @property
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         return self.sparse.ptr.diff()
@@ -155,7 +155,7 @@ class PaddedGraph(Graph):
         """The number of blocks."""
         return self.adj.size(0)
 
-    @cached_property
+    @property
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         if self.mask is not None:

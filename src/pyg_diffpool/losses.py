@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool.ops import Pooled, SparseGraph, contract, device, spmm
+from pyg_diffpool.ops import Pooled, SparseGraph, device
 
 CANCELLATION = 2.0**-6
 PROBABILITY_FLOOR = 1e-7
@@ -47,15 +47,6 @@ def frobenius(
     positive = square > resolution
     root: Tensor = torch.where(positive, square, 1.0).sqrt() * positive
     return root
-
-
-def sparse_square(graph: SparseGraph, s: Tensor) -> Tensor:
-    r""":math:`\|A - SS^\top\|_F^2` with every product in float64, `[]`."""
-    s = s.detach().double()
-    weight = None if graph.weight is None else graph.weight.detach()
-    trace = (s * spmm(graph, weight, s)).sum()
-    gram = contract(s, s, graph.ptr)
-    return graph.square_sum.detach() - 2 * trace + gram.square().sum()
 
 
 def square_sum(adj: Tensor) -> Tensor:

@@ -8,7 +8,13 @@ from torch import Tensor
 from pyg_diffpool import _checks, losses
 from pyg_diffpool.assignment import assign, cluster_mask, num_columns
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
-from pyg_diffpool.ops import Pooled, device, padded_pool, sparse_pool
+from pyg_diffpool.ops import (
+    Pooled,
+    device,
+    padded_pool,
+    sparse_pool,
+    sparse_square,
+)
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.padding import pad, pad_rows, slots
 
@@ -111,7 +117,7 @@ def _on_sparse(
     if link == "bce":
         return pooled, losses.sparse_bce(sparse, s)
     return pooled, losses.frobenius(
-        sparse.square_sum, pooled, lambda: losses.sparse_square(sparse, s)
+        sparse.square_sum, pooled, lambda: sparse_square(sparse, s)
     )
 
 

@@ -5,7 +5,7 @@ from pyg_diffpool.ops.graph import SparseGraph, make_graph, spmm
 from pyg_diffpool.ops.padded import padded_pool
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import contract, expand
-from pyg_diffpool.ops.sparse import sparse_pool
+from pyg_diffpool.ops.sparse import sparse_pool, sparse_square
 
 __all__ = [
     "Pooled",
@@ -16,5 +16,6 @@ __all__ = [
     "make_graph",
     "padded_pool",
     "sparse_pool",
+    "sparse_square",
     "spmm",
 ]

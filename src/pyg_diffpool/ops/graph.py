@@ -71,7 +71,7 @@ class SparseGraph:
         incoming = torch.bincount(self.col, outgoing, self.num_nodes)
         return bool((incoming == self.matrix(torch.double) @ r).all())
 
-    @cached_property
+    @property
     def square_sum(self) -> Tensor:
         r""":math:`\|A\|_F^2` in float64, `[]`."""
         if self.weight is None:

@@ -1,0 +1,85 @@
+r"""The sparse backend's two directions by hand, since they share their products.
+
+Forward, one ragged product gives all there is. With incoming gradients
+:math:`D_X, D_A, D_G`, backward:
+
+.. math::
+    dZ &= S D_X \\
+    dS &= [\, Z \mid Y \mid S \,]\,[\, D_X \mid D_A \mid D_G + D_G^\top \,]^\top
+          + A^\top S D_A \\
+    dA_{ij} &= (S D_A)_i \cdot S_j
+
+Where :math:`A = A^\top` the last term of :math:`dS` is :math:`Y D_A` and joins the
+product.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from pyg_diffpool.ops.graph import SparseGraph
+from pyg_diffpool.ops.pooled import Pooled
+from pyg_diffpool.ops.ragged import align, contract_kernel, expand_kernel
+
+
+class Needs(NamedTuple):
+    """Which gradients are asked for."""
+
+    x: bool
+    weight: bool
+    s: bool
+
+
+def pool_kernel(x: Tensor, graph: SparseGraph, s: Tensor) -> tuple[Pooled, Tensor]:
+    """The products, and the buffer `[Z | Y | S]` that backward wants.
+
+    Each part of the buffer is padded to the alignment of the ragged product.
+    """
+    (n, c), k = x.shape, s.size(1)
+    c4, k4 = align(c, s.dtype), align(k, s.dtype)
+    new = s.new_empty if (c, k) == (c4, k4) else s.new_zeros
+    buffer = new(n, c4 + 2 * k4)
+    z, y, s4 = buffer.split([c4, k4, k4], 1)
+    z[:, :c], s4[:, :k] = x, s
+    torch.mm(graph.matrix(s.dtype), s4, out=y)
+    out = contract_kernel(s4, buffer, graph.ptr)[:, :k]
+    x_, adj, gram = out.split([c4, k4, k4], 2)
+    return Pooled(x_[..., :c], adj[..., :k], gram[..., :k]), buffer
+
+
+def pool_backward_kernel(
+    graph: SparseGraph, buffer: Tensor, grads: Pooled, needs: Needs
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of `x`, of the edge weights and of `s`, where asked for."""
+    c, k = grads.x.size(2), grads.x.size(1)
+    c4, k4 = align(c, buffer.dtype), align(k, buffer.dtype)
+    s4 = buffer[:, c4 + k4 :]
+    d_x, d_adj, d_gram = (
+        pad(d, (0, width - d.size(2), 0, k4 - k))
+        for d, width in zip(grads, (c4, k4, k4), strict=True)
+    )
+    folded = graph.is_symmetric
+    out_x = out_weight = out_s = back = None
+    if needs.x:
+        out_x = expand_kernel(s4, d_x, graph.ptr)[:, :c]
+    if needs.weight or (needs.s and not folded):
+        back = expand_kernel(s4, d_adj, graph.ptr)
+    if needs.weight and back is not None:
+        out_weight = graph.edge_products(back, s4)
+    if needs.s:
+        d_y = d_adj + d_adj.transpose(1, 2) if folded else d_adj
+        blocks = torch.cat([d_x, d_y, d_gram + d_gram.transpose(1, 2)], 2)
+        out_s = expand_kernel(buffer, blocks.transpose(1, 2), graph.ptr)[:, :k]
+        if not folded and back is not None:
+            out_s = out_s + graph.transpose.matrix(s4.dtype) @ back[:, :k]
+    return out_x, out_weight, out_s
+
+
+def square_kernel(graph: SparseGraph, s: Tensor) -> Tensor:
+    r""":math:`\|A - SS^\top\|_F^2` with every product in float64, `[]`."""
+    s = s.double()
+    trace = (s * (graph.matrix(torch.double) @ s)).sum()
+    gram = contract_kernel(s, s, graph.ptr)
+    return graph.square_sum.detach() - 2 * trace + gram.square().sum()
