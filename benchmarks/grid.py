@@ -31,7 +31,7 @@ def run(settings: Settings) -> dict[str, Any]:
     """Measure the whole grid, or every second size."""
     step = 2 if settings.quick else 1
     sizes, widths = SIZES[::step], WIDTHS[::step]
-    budget = Budget(0.02, at_most=10) if settings.quick else Budget(0.25, at_most=60)
+    budget = Budget(0.02, at_most=10) if settings.quick else Budget(0.15, at_most=50)
     points = [
         measure(*shape, budget)
         for shape in itertools.product(sizes, sizes, widths, widths)

@@ -2,8 +2,8 @@
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,52 +38,68 @@ def run(settings: Settings) -> dict[str, Any]:
     graphs: Sequence[int] = GRAPHS[:5:2] if settings.quick else GRAPHS
     return {
         "threads": settings.threads,
-        "one_graph": _curve(_one_graph(edges, settings)),
-        "batches": _curve(_batches(graphs, settings)),
+        "one_graph": _curve(_one_graph(edges), settings),
+        "batches": _curve(_batches(graphs, settings), settings),
     }
 
 
-def _one_graph(edges: Sequence[int], settings: Settings) -> Iterator[dict[str, Any]]:
-    for num_edges in edges:
-        n = num_edges // DEGREE
+@dataclass(frozen=True)
+class _Case:
+    method: str
+    prepare: Callable[..., Call]
+    argument: int | str
+    sizes: dict[str, int]
+    dense_bytes: int  # of the adjacencies as dense blocks
+
+
+def _one_graph(edges: Sequence[int]) -> Iterator[_Case]:
+    for count in edges:
+        n = count // DEGREE
+        sizes = {"edges": count, "nodes": n, "graphs": 1}
         for name in (*NAMES, FLOOR):
-            row = {"method": name, "edges": num_edges, "nodes": n, "graphs": 1}
-            dense = 4 * n * n
-            outcome = _run(prepare_graph, (name, num_edges), row, dense, settings)
-            yield row | _figures(outcome)
+            yield _Case(name, prepare_graph, count, sizes, 4 * n * n)
 
 
-def _batches(graphs: Sequence[int], settings: Settings) -> Iterator[dict[str, Any]]:
+def _batches(graphs: Sequence[int], settings: Settings) -> Iterator[_Case]:
     dataset = load_dataset("PythonFunctions", settings.root)
     assert dataset is not None
     with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "batch.pt")
         for count in graphs:
             batch = draw_batch(BatchSpec("PythonFunctions", count, 16), dataset)
-            sizes = batch.describe()
-            path = str(Path(folder) / "batch.pt")
             torch.save(asdict(batch), path)
+            found = batch.describe()
+            sizes = {key: found[key] for key in ("edges", "nodes", "graphs")}
+            dense = 4 * count * found["max_nodes"] ** 2
             for name in (*NAMES, FLOOR):
-                row = {"method": name} | {
-                    key: sizes[key] for key in ("edges", "nodes", "graphs")
-                }
-                dense = 4 * count * sizes["max_nodes"] ** 2
-                outcome = _run(prepare_batch, (name, path), row, dense, settings)
-                yield row | _figures(outcome)
+                yield _Case(name, prepare_batch, path, sizes, dense)
 
 
-def _run(
-    prepare: Any,
-    arguments: tuple[Any, ...],
-    row: dict[str, Any],
-    dense_bytes: int,
-    settings: Settings,
-) -> Outcome:
+def _curve(cases: Iterable[_Case], settings: Settings) -> dict[str, Any]:
+    """Run all cases; a method that has failed is not tried on larger ones."""
+    points: list[dict[str, Any]] = []
+    given_up: set[str] = set()
+    for case in cases:
+        outcome = Outcome("not tried, since a smaller one failed")
+        if case.method not in given_up:
+            outcome = _run(case, settings)
+        if not outcome.ok:
+            given_up.add(case.method)
+        time = Sample.of(list(outcome.times[1:])).as_dict() if outcome.ok else None
+        figures = {"status": outcome.status, "time": time, "peak_bytes": outcome.peak}
+        points.append({"method": case.method, **case.sizes, **figures})
+        print(points[-1])
+    return {"points": points, "exponents": exponents(points)}
+
+
+def _run(case: _Case, settings: Settings) -> Outcome:
     # At the peak about five blocks of the size of the adjacency are alive.
-    if row["method"].startswith("PyG") and 5 * dense_bytes > DENSE_LIMIT:
+    if case.method.startswith("PyG") and 5 * case.dense_bytes > DENSE_LIMIT:
         return Outcome("too large")
     budget = Budget(0.1) if settings.quick else Budget(2.0)
-    limits = Limits(seconds=10.0 if settings.quick else 150.0)
-    return run_isolated(prepare, arguments, budget, settings.threads, limits)
+    limits = Limits(seconds=10.0 if settings.quick else 90.0)
+    arguments = (case.method, case.argument)
+    return run_isolated(case.prepare, arguments, budget, settings.threads, limits)
 
 
 def prepare_graph(name: str, num_edges: int) -> Call:
@@ -115,19 +131,6 @@ def shuffled_ring(num_edges: int) -> tuple[Tensor, Tensor]:
     col = number[around].sort(1).values
     row = torch.arange(n).unsqueeze(1).expand_as(col)
     return torch.stack([row.flatten(), col.flatten()]), torch.zeros(n, dtype=torch.long)
-
-
-def _figures(outcome: Outcome) -> dict[str, Any]:
-    time = Sample.of(list(outcome.times[1:])).as_dict() if outcome.ok else None
-    return {"status": outcome.status, "time": time, "peak_bytes": outcome.peak}
-
-
-def _curve(rows: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    points = []
-    for row in rows:
-        print(row)
-        points.append(row)
-    return {"points": points, "exponents": exponents(points)}
 
 
 def exponents(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

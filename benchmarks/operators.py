@@ -63,7 +63,7 @@ def measure(
     able = [m for m in methods if outcomes[m.name].ok]
     check_equality(batch, able)
     calls: dict[str, Call] = {"floor": floor(batch)}
-    budget = Budget(0.15, at_most=20) if settings.quick else Budget(3.0, at_most=200)
+    budget = Budget(0.15, at_most=20) if settings.quick else Budget(2.0, at_most=200)
     calls |= {m.name: training_pass(m, batch) for m in able}
     samples = interleave(calls, budget)
     rows = [_row(m, outcomes[m.name], samples) for m in methods]
@@ -78,7 +78,7 @@ def peak_memory(
     batch: PoolingBatch, methods: Sequence[Method], settings: Settings
 ) -> dict[str, Outcome]:
     """One pass of each method in its own process."""
-    limits = Limits(seconds=5.0 if settings.quick else 60.0)
+    limits = Limits(seconds=5.0 if settings.quick else 40.0)
     outcomes = {}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "batch.pt")

@@ -31,7 +31,8 @@ def grid(result: Result) -> Figure:
     share = [(i + 0.5) / len(ratios) for i in range(len(ratios))]
     axes.plot(share, ratios, color=style.BLUE)
     axes.axhline(1, color=style.BLACK, linewidth=1)
-    axes.set_yscale("log")
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("share of the points of the grid")
     axes.set_ylabel("times faster than PyG")
     axes.set_title(

@@ -51,6 +51,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
         loc="outside lower center",
         ncols=min(len(names), 5),
         frameon=False,
+        fontsize=9,
+        columnspacing=1.2,
     )
 
 
