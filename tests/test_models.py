@@ -83,3 +83,15 @@ def test_reset_parameters() -> None:
     assert matrices
     for name in matrices:
         assert not torch.equal(net.get_parameter(name), before[name])
+
+
+def test_clusters_that_do_not_exist_are_not_read_out() -> None:
+    torch.manual_seed(0)
+    net = DiffPoolNet(3, 8, 2, [5, 2], ratio=0.3).double().eval()
+    for gnn in (net.pools[0].embed, net.pools[1].embed, net.last):
+        torch.nn.init.constant_(gnn.lin.bias, -1000.0)
+    read = []
+    net.mlp.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    run(net, ZOO["ordinary"])
+    assert read[0].shape == (3, 24)
+    assert (read[0] < -100).all()
