@@ -46,7 +46,7 @@ def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
 def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
     """As `GCNConv`: a loop for each node that has none, symmetric normalisation."""
     x = conv.lin(x)
-    degree = graph.degree(conv.flow, x.dtype)
+    degree = _degree(conv, graph).to(x.dtype)
     loop = torch.zeros_like(degree)
     if conv.add_self_loops:
         loop = (graph.self_loops == 0).to(x.dtype).unsqueeze(-1)
@@ -62,7 +62,7 @@ def sage(conv: SAGEConv, x: Tensor, graph: Graph) -> Tensor:
     source = conv.lin(x).relu() if conv.project else x
     out = graph.neighbor_sum(source, conv.flow)
     if conv.aggr == "mean":
-        out = out / graph.degree(conv.flow, out.dtype).clamp(min=1)
+        out = out / _degree(conv, graph).to(out.dtype).clamp(min=1)
     out = conv.lin_l(out)
     if conv.root_weight:
         out = out + conv.lin_r(x)
@@ -102,6 +102,12 @@ def gat(conv: GATConv, x: Tensor, graph: PaddedGraph) -> Tensor:
     if conv.res is not None:
         out = out + conv.res(x)
     return out if conv.bias is None else out + conv.bias
+
+
+def _degree(conv: MessagePassing, graph: Graph) -> Tensor:
+    """Of each node, over the edges on which it receives."""
+    to_target = conv.flow == "source_to_target"
+    return graph.in_degree if to_target else graph.out_degree
 
 
 def _plain_gat(conv: GATConv, graph: Graph) -> bool:

@@ -87,7 +87,16 @@ class SparseGraph:
         return out
 
     def matrix(self, dtype: torch.dtype) -> Tensor:
-        """:math:`A` as a torch CSR tensor, without gradient."""
+        """:math:`A` as a torch CSR tensor, without gradient; one for each dtype."""
+        if dtype not in self._matrices:
+            self._matrices[dtype] = self._matrix(dtype)
+        return self._matrices[dtype]
+
+    @cached_property
+    def _matrices(self) -> dict[torch.dtype, Tensor]:
+        return {}
+
+    def _matrix(self, dtype: torch.dtype) -> Tensor:
         if self.weight is None:
             value = torch.ones(self.row.numel(), dtype=dtype, device=self.row.device)
         else:

@@ -1,0 +1,52 @@
+"""What layers ask of a mini-batch, whatever its form."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+from torch import Tensor
+
+
+class Graph(ABC):
+    r"""A mini-batch of R real nodes with adjacency :math:`A`, edges from i to j."""
+
+    @abstractmethod
+    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
+        r""":math:`A^\top X`, or :math:`A X` for flow `"target_to_source"`, `[R, C]`."""
+
+    @property
+    @abstractmethod
+    def self_loops(self) -> Tensor:
+        r"""The diagonal of :math:`A`, `[R]`."""
+
+    @property
+    @abstractmethod
+    def edges(self) -> tuple[Tensor, Tensor | None]:
+        """Edge list `[2, E]` and weights `[E]`; `None` where all are 1."""
+
+    @property
+    @abstractmethod
+    def batch(self) -> Tensor:
+        """The graph of each node, `[R]`."""
+
+    @property
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Number of graphs."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Tensor:
+        """Nodes of each graph, `[B]`."""
+
+    @cached_property
+    def in_degree(self) -> Tensor:
+        """Sum of the weights of the edges into each node, `[R, 1]`."""
+        return self._degree(into=True)
+
+    @cached_property
+    def out_degree(self) -> Tensor:
+        """Sum of the weights of the edges out of each node, `[R, 1]`."""
+        return self._degree(into=False)
+
+    @abstractmethod
+    def _degree(self, into: bool) -> Tensor: ...

@@ -1,0 +1,91 @@
+"""The sparse form, as PyG's loader yields it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch_geometric.typing import Adj
+
+from pyg_diffpool import _checks
+from pyg_diffpool.adjacency import to_edges
+from pyg_diffpool.graphs.base import Graph
+from pyg_diffpool.ops import SparseGraph, make_graph, spmm
+from pyg_diffpool.padding import batch_pointer
+
+
+@dataclass(frozen=True)
+class FlatGraph(Graph):
+    """PyG's sparse form; sums are sparse products over one shared adjacency."""
+
+    edge_index: Tensor  # [2, E], as the caller gave it
+    edge_weight: Tensor | None  # [E]
+    sparse: SparseGraph
+    node_batch: Tensor  # [N]
+
+    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
+        """By a CSR product."""
+        graph = self.sparse
+        if flow == "source_to_target":
+            graph = graph.transpose
+        return spmm(graph, graph.weight, x)
+
+    def _degree(self, into: bool) -> Tensor:
+        graph = self.sparse
+        node = graph.col if into else graph.row
+        weight = torch.ones_like(node, dtype=torch.float)
+        if graph.weight is not None:
+            weight = graph.weight
+        out = weight.new_zeros(graph.num_nodes).index_add(0, node, weight)
+        return out.unsqueeze(-1)
+
+    @cached_property
+    def self_loops(self) -> Tensor:
+        """Summed over the edges that are loops."""
+        graph = self.sparse
+        loop = graph.row == graph.col
+        weight = loop.float() if graph.weight is None else graph.weight * loop
+        out = weight.new_zeros(graph.num_nodes)
+        return out.index_add(0, graph.row, weight)
+
+    @property
+    def edges(self) -> tuple[Tensor, Tensor | None]:
+        """As the caller gave them."""
+        return self.edge_index, self.edge_weight
+
+    @property
+    def batch(self) -> Tensor:
+        """As the caller gave it."""
+        return self.node_batch
+
+    @property
+    def batch_size(self) -> int:
+        """From the pointer."""
+        return self.sizes.numel()
+
+    @property
+    def sizes(self) -> Tensor:
+        """Nodes of each graph, `[B]`."""
+        return self.sparse.ptr.diff()
+
+
+def flat_graph(
+    x: Tensor,  # [N, C]
+    adj: Adj,
+    edge_weight: Tensor | None,  # [E]
+    batch: Tensor | None,  # [N]
+    batch_size: int | None,
+    check: bool,
+) -> FlatGraph:
+    """A sparse mini-batch, checked and sorted, for all that is to be done with it."""
+    _checks.check_float("x", x, (2,))
+    edge_index, edge_weight = to_edges(adj, edge_weight)
+    visible = _checks.values_visible(x, check)
+    _checks.check_flat(x, edge_index, edge_weight, batch, batch_size, visible)
+    ptr = batch_pointer(batch, batch_size, x)
+    if batch is None:
+        batch = edge_index.new_zeros(x.size(0))
+    elif visible:
+        _checks.check_same_graph(edge_index, batch)
+    sparse = make_graph(edge_index, edge_weight, ptr, x.size(0))
+    return FlatGraph(edge_index, edge_weight, sparse, batch)

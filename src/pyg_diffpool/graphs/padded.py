@@ -1,0 +1,91 @@
+"""The padded form: dense blocks with a mask, such as pooled graphs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool import _checks
+from pyg_diffpool.graphs.base import Graph
+from pyg_diffpool.ops import device
+from pyg_diffpool.padding import to_flat
+
+
+@dataclass(frozen=True)
+class PaddedGraph(Graph):
+    """Dense blocks with a mask, such as pooled graphs; sums are batched products."""
+
+    adj: Tensor  # [B, M, M]
+    mask: Tensor | None  # [B, M]; None is all
+
+    def rows(self, x: Tensor) -> Tensor:
+        """`[B, M, C]` to the rows of real nodes, `[R, C]`."""
+        return x.flatten(0, 1) if self.mask is None else x[self.mask]
+
+    def blocks(self, rows: Tensor) -> Tensor:
+        """`[R, C]` to `[B, M, C]`, zeros for padding."""
+        shape = (*self.adj.shape[:2], rows.size(-1))
+        if self.mask is None:
+            return rows.view(shape)
+        return rows.new_zeros(shape).index_put((self.mask,), rows)
+
+    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
+        """By a batched product."""
+        adj = self.adj.transpose(1, 2) if flow == "source_to_target" else self.adj
+        return self.rows(adj.to(x.dtype) @ self.blocks(x))
+
+    def _degree(self, into: bool) -> Tensor:
+        return self.rows(self.adj.sum(1 if into else 2).unsqueeze(-1))
+
+    @property
+    def self_loops(self) -> Tensor:
+        """The diagonals of the real nodes."""
+        diagonal = self.adj.diagonal(dim1=1, dim2=2)
+        return self.rows(diagonal.unsqueeze(-1)).squeeze(-1)
+
+    @cached_property
+    def is_weighted(self) -> bool:
+        """Whether any entry is neither 0 nor 1, read back from the device."""
+        return not bool(((self.adj == 0) | (self.adj == 1)).all())
+
+    @cached_property
+    def edges(self) -> tuple[Tensor, Tensor | None]:
+        """The non-zero entries, read back from the device."""
+        x = self.adj.new_zeros(*self.adj.shape[:2], 1)
+        _, edge_index, weight, _ = to_flat(x, self.adj, self.mask)
+        return edge_index, weight if self.is_weighted else None
+
+    @property
+    def batch(self) -> Tensor:
+        """From the blocks."""
+        b, m = self.adj.shape[:2]
+        index = torch.arange(b, device=self.adj.device).view(b, 1, 1).expand(b, m, 1)
+        return self.rows(index).squeeze(-1)
+
+    @property
+    def batch_size(self) -> int:
+        """The number of blocks."""
+        return self.adj.size(0)
+
+    @property
+    def sizes(self) -> Tensor:
+        """Nodes of each graph, `[B]`."""
+        if self.mask is not None:
+            return self.mask.sum(1)
+        b, m = self.adj.shape[:2]
+        return torch.full((b,), m, device=self.adj.device)
+
+
+def padded_graph(
+    x: Tensor,  # [B, M, C]
+    adj: Tensor,  # [B, M, M]
+    mask: Tensor | None,  # [B, M]
+) -> PaddedGraph:
+    """A padded mini-batch, checked; a mask seen to hide nothing is dropped."""
+    _checks.check_padded(x, adj, mask)
+    if mask is None or (device.is_readable(mask) and bool(mask.all())):
+        return PaddedGraph(adj, None)
+    padding = ~mask
+    adj = adj.masked_fill(padding.unsqueeze(1) | padding.unsqueeze(2), 0)
+    return PaddedGraph(adj, mask)
