@@ -16,11 +16,10 @@ from benchmarks.batches import (
     PoolingBatch,
     draw_batch,
     load_dataset,
-    small_batch,
     with_noise,
 )
 from benchmarks.isolated import Limits, Outcome, run_isolated
-from benchmarks.methods import METHODS, floor, training_pass
+from benchmarks.methods import METHODS, floor, training_pass, warm_up
 from benchmarks.settings import Settings
 from benchmarks.timing import Budget, Call, Sample
 
@@ -115,9 +114,8 @@ def prepare_batch(name: str, path: str) -> Call:
 def _prepare(name: str, batch: PoolingBatch) -> Call:
     if name == FLOOR:
         return floor(batch)
-    method = METHODS[name]
-    training_pass(method, small_batch())()
-    return training_pass(method, batch)
+    warm_up(name)
+    return training_pass(METHODS[name], batch)
 
 
 def shuffled_ring(num_edges: int) -> tuple[Tensor, Tensor]:

@@ -13,10 +13,9 @@ from benchmarks.batches import (
     PoolingBatch,
     draw_batch,
     load_dataset,
-    small_batch,
 )
 from benchmarks.isolated import Limits, Outcome, run_isolated
-from benchmarks.methods import METHODS, floor, training_pass
+from benchmarks.methods import METHODS, floor, training_pass, warm_up
 from benchmarks.methods.diffpool import compare, equal_work
 from benchmarks.methods.method import Method
 from benchmarks.settings import Settings
@@ -95,9 +94,8 @@ def peak_memory(
 
 def prepare_pass(name: str, path: str) -> Call:
     """A pass of the method on the saved mini-batch, after one on a small one."""
-    method = METHODS[name]
-    training_pass(method, small_batch())()
-    return training_pass(method, PoolingBatch(**torch.load(path)))
+    warm_up(name)
+    return training_pass(METHODS[name], PoolingBatch(**torch.load(path)))
 
 
 def check_equality(batch: PoolingBatch, methods: Sequence[Method]) -> None:

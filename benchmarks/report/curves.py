@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.report import style
 
@@ -67,6 +68,7 @@ def _growth(result: Result, key: str, title: str) -> Figure:
     right.set_ylabel("peak MiB above the inputs")
     for axes in (left, right):
         axes.set(xscale="log", yscale="log", xlabel="edges + nodes")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         style.tidy(axes)
     figure.suptitle(f"{title}\n{style.caption(result)}", fontsize=10)
     handles, labels = left.get_legend_handles_labels()
