@@ -9,6 +9,7 @@ import gc
 import importlib
 import multiprocessing
 import resource
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -91,8 +92,13 @@ def run_isolated(
         if not receiver.poll(limits.seconds):
             return Outcome(f"over {limits.seconds:g} s")
         outcome: Outcome = receiver.recv()
-    except EOFError:  # the system killed it
-        return Outcome(OUT_OF_MEMORY)
+    except EOFError:
+        process.join()
+        if process.exitcode == -signal.SIGKILL:  # so the system ends what is too large
+            return Outcome(OUT_OF_MEMORY)
+        raise RuntimeError(
+            f"{prepare.__name__}{tuple(arguments)} ended with {process.exitcode}"
+        ) from None
     finally:
         process.kill()
         process.join()

@@ -1,5 +1,7 @@
 """The benchmarks run, and, marked `benchmark`, the gains they show are kept."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +103,12 @@ def fail() -> object:
     raise ValueError("broken")
 
 
+def end(signal_or_status: int) -> object:
+    if signal_or_status < 0:
+        os.kill(os.getpid(), -signal_or_status)
+    os._exit(signal_or_status)
+
+
 def lack() -> object:
     raise ModuleNotFoundError("No module named 'absent'", name="absent")
 
@@ -115,6 +123,9 @@ def test_isolated_runs() -> None:
     assert run_isolated(lack, ()) == Outcome("not installed: absent")
     with pytest.raises(RuntimeError, match="broken"):
         run_isolated(fail, ())
+    assert run_isolated(end, (-signal.SIGKILL,)).status == "out of memory"
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        run_isolated(end, (3,))
 
 
 def test_interleave_repeats_by_budget() -> None:
