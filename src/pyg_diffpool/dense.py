@@ -21,10 +21,10 @@ def dense_diff_pool(
         L_{LP} = \frac{\|A - SS^\top\|_F}{B M^2}, \quad
         L_E = \frac{1}{B M} \sum_{bi} H(S_{bi})
 
-    with :math:`S = \mathrm{softmax}(\mathtt{s})`, its rows of padding set to 0. The
-    losses come without an intermediate of shape `[B, M, M]`. As in PyG, both divisors
-    count padding, so both losses shrink as padding grows; :func:`diff_pool` does not do
-    that.
+    with :math:`S = \mathrm{softmax}(\mathtt{s})`, rows of padding set to 0. The link
+    loss comes by the smaller of :math:`SS^\top` and :math:`S^\top S`. As in PyG, both
+    divisors count padding, so both losses shrink as padding grows; :func:`diff_pool`
+    does not do that.
 
     Args:
         x: Node features, `[B, M, C]`.
@@ -52,12 +52,9 @@ def dense_diff_pool(
     if mask is not None:
         real = mask.view(b, m, 1).to(x.dtype)
         x, s, entropy = x * real, s * real, entropy * real.squeeze(-1)
-    pooled = padded_pool(x, adj, s)
-    shared = b // adj.size(0)  # one adjacency may stand for all graphs
-    link_loss = losses.frobenius(
-        shared * losses.square_sum(adj), pooled, lambda: losses.padded_square(adj, s)
-    )
+    out, out_adj = padded_pool(x, adj, s)
+    link_loss = losses.padded_frobenius(adj, s, out_adj)
     if normalize:
         link_loss = link_loss / adj.numel()
     entropy_loss = entropy.mean()
-    return pooled.x, pooled.adj, link_loss.to(s.dtype), entropy_loss.to(s.dtype)
+    return out, out_adj, link_loss.to(s.dtype), entropy_loss.to(s.dtype)

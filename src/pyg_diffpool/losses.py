@@ -13,40 +13,74 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool.ops import Pooled, SparseGraph, device
+from pyg_diffpool.ops import Pooled, SparseGraph, device, sparse_square
 
 CANCELLATION = 2.0**-6
 PROBABILITY_FLOOR = 1e-7
 
 
-def frobenius(
+def sparse_frobenius(graph: SparseGraph, s: Tensor, pooled: Pooled) -> Tensor:
+    r""":math:`\|A - SS^\top\|_F` without a matrix of that shape, `[]`, float64."""
+    trace, gram = _trace(pooled.adj), pooled.gram
+    return _expanded(graph.square_sum, trace, gram, lambda: sparse_square(graph, s))
+
+
+def padded_frobenius(
+    adj: Tensor,  # [B, M, M], or [1, M, M] for all
+    s: Tensor,  # [B, M, K]
+    pooled_adj: Tensor,  # [B, K, K]
+) -> Tensor:
+    r""":math:`\|A - SS^\top\|_F` of dense blocks by the smaller matrix, `[]`, float64.
+
+    By :math:`SS^\top` where K >= M, else by :math:`S^\top S`, with nothing of shape
+    `[B, M, M]` besides A.
+    """
+    turned = s.transpose(1, 2)
+    if s.size(2) >= s.size(1):
+        return _root(square_sum(adj - s @ turned), 0.0)
+    copies = s.size(0) // adj.size(0)
+
+    def exact() -> Tensor:
+        return square_sum((adj - s @ turned).detach())
+
+    trace, gram = _trace(pooled_adj), turned @ s
+    return _expanded(copies * square_sum(adj), trace, gram, exact)
+
+
+def _expanded(
     adj_square: Tensor,  # [], float64
-    pooled: Pooled,
+    trace: Tensor,  # [], float64
+    gram: Tensor,  # [B, K, K]
     exact: Callable[[], Tensor],
 ) -> Tensor:
-    r""":math:`\|A - SS^\top\|_F` from what pooling has at hand, `[]`, float64.
+    r"""The norm from what pooling has at hand.
 
     .. math:: \|A - SS^\top\|_F^2
         = \|A\|_F^2 - 2\,\mathrm{tr}(S^\top A S) + \|S^\top S\|_F^2
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
     is left (on a GPU, where looking would wait for the device, always) `exact` gives
-    the value anew, without gradient; the gradient suffers no such loss. At 0, the
-    gradient is 0.
+    the value anew, without gradient; the gradient suffers no such loss.
     """
-    gram = pooled.gram
-    trace = pooled.adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
-    gram_square = torch.linalg.vector_norm(gram, dtype=torch.double).square()
+    gram_square = square_sum(gram)
     square = adj_square - 2 * trace + gram_square
     scale = (adj_square + gram_square).detach()
     if gram.dtype != torch.double and (
         not device.is_readable(gram) or bool(square < CANCELLATION * scale)
     ):
         square = square + (exact() - square).detach()
-    resolution = 8 * torch.finfo(torch.double).eps * scale
+    return _root(square, 8 * torch.finfo(torch.double).eps * scale)
+
+
+def _root(square: Tensor, resolution: Tensor | float) -> Tensor:
+    """The square root; 0 with gradient 0 where there is nothing but rounding."""
     positive = square > resolution
     root: Tensor = torch.where(positive, square, 1.0).sqrt() * positive
     return root
+
+
+def _trace(adj: Tensor) -> Tensor:
+    return adj.diagonal(dim1=1, dim2=2).sum(dtype=torch.double)
 
 
 def square_sum(adj: Tensor) -> Tensor:
@@ -73,12 +107,6 @@ class _SquareSum(torch.autograd.Function):
         (adj,) = ctx.saved_tensors
         out: Tensor = 2 * grad.to(adj.dtype) * adj
         return out
-
-
-def padded_square(adj: Tensor, s: Tensor) -> Tensor:
-    r""":math:`\|A - SS^\top\|_F^2` of dense blocks, entry by entry, `[]`, float64."""
-    s = s.detach()
-    return square_sum(adj.detach() - s @ s.transpose(1, 2))
 
 
 def padded_bce(adj: Tensor, s: Tensor, mask: Tensor | None) -> Tensor:

@@ -8,13 +8,7 @@ from torch import Tensor
 from pyg_diffpool import _checks, losses
 from pyg_diffpool.assignment import assign, cluster_mask, num_columns
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
-from pyg_diffpool.ops import (
-    Pooled,
-    device,
-    padded_pool,
-    sparse_pool,
-    sparse_square,
-)
+from pyg_diffpool.ops import device, padded_pool, sparse_pool
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.padding import pad, pad_rows, slots
 
@@ -58,10 +52,10 @@ def pool_flat(
     backend = _choose(graph) if options.backend == "auto" else options.backend
     pool = _on_padded if backend == "padded" else _on_sparse
     with torch.autocast(x.device.type, enabled=False):
-        pooled, link_loss = pool(x.to(dtype), p, graph, options.link)
+        z, adj, link_loss = pool(x.to(dtype), p, graph, options.link)
     sums, m = (link_loss, entropy.sum()), graph.sizes.max()
     scalars = _divide(*sums, graph, m, options.normalize)
-    return _output(x, pooled, exists, p, *scalars)
+    return _output(x, z, adj, exists, p, *scalars)
 
 
 def pool_padded(
@@ -88,10 +82,10 @@ def pool_padded(
         entropy = entropy.masked_fill(~graph.mask, 0)
     adj = graph.adj.to(dtype)
     with torch.autocast(x.device.type, enabled=False):
-        pooled, link_loss = _dense(z, adj, p, graph.mask, options.link)
+        z, adj, link_loss = _dense(z, adj, p, graph.mask, options.link)
     sums, m = (link_loss, entropy.sum()), torch.tensor(x.size(1))
     scalars = _divide(*sums, graph, m, options.normalize)
-    return _output(x, pooled, exists, p, *scalars)
+    return _output(x, z, adj, exists, p, *scalars)
 
 
 def _choose(graph: FlatGraph) -> Backend:
@@ -111,19 +105,19 @@ def _choose(graph: FlatGraph) -> Backend:
 
 def _on_sparse(
     x: Tensor, s: Tensor, graph: FlatGraph, link: Link
-) -> tuple[Pooled, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     sparse = graph.sparse
     pooled = sparse_pool(x, sparse, s)
     if link == "bce":
-        return pooled, losses.sparse_bce(sparse, s)
-    return pooled, losses.frobenius(
-        sparse.square_sum, pooled, lambda: sparse_square(sparse, s)
-    )
+        loss = losses.sparse_bce(sparse, s)
+    else:
+        loss = losses.sparse_frobenius(sparse, s, pooled)
+    return pooled.x, pooled.adj, loss
 
 
 def _on_padded(
     x: Tensor, s: Tensor, graph: FlatGraph, link: Link
-) -> tuple[Pooled, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     sparse, batch = graph.sparse, graph.batch
     edges = torch.stack([sparse.row, sparse.col])
     x, adj, mask = pad(x, edges, batch, sparse.weight, sparse.ptr, None)
@@ -133,14 +127,13 @@ def _on_padded(
 
 def _dense(
     x: Tensor, adj: Tensor, s: Tensor, mask: Tensor | None, link: Link
-) -> tuple[Pooled, Tensor]:
-    pooled = padded_pool(x, adj, s)
+) -> tuple[Tensor, Tensor, Tensor]:
+    pooled_x, pooled_adj = padded_pool(x, adj, s)
     if link == "bce":
-        return pooled, losses.padded_bce(adj, s, mask)
-    square = losses.square_sum(adj)
-    return pooled, losses.frobenius(
-        square, pooled, lambda: losses.padded_square(adj, s)
-    )
+        loss = losses.padded_bce(adj, s, mask)
+    else:
+        loss = losses.padded_frobenius(adj, s, pooled_adj)
+    return pooled_x, pooled_adj, loss
 
 
 def _divide(
@@ -163,7 +156,8 @@ def _divide(
 
 def _output(
     x: Tensor,
-    pooled: Pooled,
+    pooled_x: Tensor,
+    pooled_adj: Tensor,
     exists: Tensor,
     s: Tensor,
     link_loss: Tensor,
@@ -173,8 +167,8 @@ def _output(
     dtype = x.dtype
     loss_dtype = torch.promote_types(dtype, torch.float)
     return DiffPoolOutput(
-        pooled.x.to(dtype),
-        pooled.adj.to(dtype),
+        pooled_x.to(dtype),
+        pooled_adj.to(dtype),
         exists,
         s.to(dtype),
         x,

@@ -4,19 +4,14 @@ Right for small, even graphs and for adjacencies that are dense to begin with, s
 those of pooled graphs.
 """
 
-import torch
 from torch import Tensor
-
-from pyg_diffpool.ops.pooled import Pooled
 
 
 def padded_pool(
     x: Tensor,  # [B, M, C]
     adj: Tensor,  # [B, M, M]
     s: Tensor,  # [B, M, K], rows of padding are 0
-) -> Pooled:
-    r"""Pool every graph of the mini-batch."""
-    k = s.size(-1)
-    right = torch.cat([x, adj @ s, s], -1)
-    out = s.transpose(1, 2) @ right
-    return Pooled(out[..., : -2 * k], out[..., -2 * k : -k], out[..., -k:])
+) -> tuple[Tensor, Tensor]:
+    r""":math:`X' = S^\top X`, `[B, K, C]`, and :math:`A' = S^\top A S`, `[B, K, K]`."""
+    turned = s.transpose(1, 2)
+    return turned @ x, turned @ (adj @ s)
