@@ -1,13 +1,14 @@
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
 # make lint    formatting, lint, types
+# make bench   all benchmarks against the peers; BENCH=--quick for a short run
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: train test lint clean
+.PHONY: train test lint bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +28,15 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# torch-scatter, which a peer imports, is built against the torch at hand.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--no-build-isolation torch-scatter
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks all $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import grid, growth, operators, training_step
+from benchmarks import backends, grid, growth, operators, training_step
 from benchmarks.batches import default_root
 from benchmarks.report import write_report
 from benchmarks.results import FOLDER, save
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "training_step": training_step.run,
     "growth": growth.run,
     "grid": grid.run,
+    "backends": backends.run,
 }
 
 

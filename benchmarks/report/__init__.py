@@ -3,19 +3,22 @@
 from pathlib import Path
 
 from benchmarks.report import bars, curves, tables
+from benchmarks.report.backend_table import backends
 from benchmarks.results import load
+
+TABLES = {**tables.TABLES, "backends": backends}
 
 
 def write_report(folder: Path) -> list[Path]:
     """Write `report.md` and the pictures of whatever results `folder` holds."""
     sections: list[str] = ["# Benchmarks"]
     written: list[Path] = []
-    for name in ("operator", "training_step", "growth", "grid"):
+    for name in TABLES:
         result = load(name, folder)
         if result is None:
             sections.append(f"## {name}\n\nNot measured yet.")
             continue
-        sections += tables.TABLES[name](result)
+        sections += TABLES[name](result)
         for draw in (*bars.FIGURES.get(name, ()), *curves.FIGURES.get(name, ())):
             path = folder / f"{draw.__name__}.png"
             figure = draw(result)

@@ -12,7 +12,7 @@ def operator(result: Result) -> list[str]:
     sets = result["datasets"]
     return [
         "## Operator",
-        _provenance(result),
+        provenance(result),
         "Forward and backward from the loader's mini-batch to the pooled graph and "
         "losses, float32. Columns `x` say how many times longer a peer takes than this "
         "package with its default settings, with the assignment layer on both sides "
@@ -23,7 +23,7 @@ def operator(result: Result) -> list[str]:
         "Peak memory above the inputs, MiB, each in its own process:",
         _per_method(sets, _memory),
         "What the methods compute:",
-        _table(
+        table(
             ["method", "computes"],
             [[_name(m), m["computes"]] for m in sets[0]["methods"]] if sets else [],
         ),
@@ -49,17 +49,17 @@ def training_step(result: Result) -> list[str]:
     head += ["PyG, dense loader", "x padded per batch", "x dense loader"]
     return [
         "## Training step",
-        _provenance(result),
+        provenance(result),
         "Milliseconds a step, median (quartiles): data loading, PyG's example model of "
         "two levels, losses, Adam, batches of 20 graphs, the same graphs for all.",
-        _table(head, rows),
+        table(head, rows),
         *_absent(result),
     ]
 
 
 def growth(result: Result) -> list[str]:
     """Exponents and the largest sizes."""
-    parts = ["## Growth", _provenance(result)]
+    parts = ["## Growth", provenance(result)]
     for key, title in (("one_graph", "One graph"), ("batches", "Mini-batches")):
         curve = result[key]
         rows = []
@@ -75,7 +75,7 @@ def growth(result: Result) -> list[str]:
             rows.append([name, _figure(slopes.get("time")), memory, *largest, beyond])
         head = ["method", "exponent of time", "of memory", "largest: edges"]
         head += ["ms, median (quartiles)", "peak MiB", "beyond"]
-        parts += [f"{title}, fitted against edges + nodes:", _table(head, rows)]
+        parts += [f"{title}, fitted against edges + nodes:", table(head, rows)]
     return parts
 
 
@@ -92,9 +92,9 @@ def grid(result: Result) -> list[str]:
     rows.append(["faster at", f"{s['faster_at']} of {s['of']}", ""])
     return [
         "## PyG's micro-benchmark grid",
-        _provenance(result),
+        provenance(result),
         "`pyg_diffpool.dense_diff_pool` beside `torch_geometric.nn.dense_diff_pool`.",
-        _table(["", "times faster than PyG", "at"], rows),
+        table(["", "times faster than PyG", "at"], rows),
     ]
 
 
@@ -124,7 +124,7 @@ def _ratios(sets: Sequence[Result]) -> str:
             [name, sizes, batch["clusters"], _time(auto), *ratios, f"{over:.1f}"]
         )
     head = ["mini-batch", "N / E / M", "K", "ours, ms", "x PyG", "x tgp diff"]
-    return _table([*head, "x tgp diff_u", "time over floor"], rows)
+    return table([*head, "x tgp diff_u", "time over floor"], rows)
 
 
 def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
@@ -134,7 +134,7 @@ def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
         [shown, *(column.get(name, NONE) for column in columns)]
         for name, shown in names.items()
     ]
-    return _table(["method", *(entry["dataset"] for entry in sets)], rows)
+    return table(["method", *(entry["dataset"] for entry in sets)], rows)
 
 
 def _time(method: Result, steps: int = 1) -> str:
@@ -180,7 +180,7 @@ def _absent(result: Result) -> list[str]:
     return [f"Absent, not measured: {names}."] if names else []
 
 
-def _provenance(result: Result) -> str:
+def provenance(result: Result) -> str:
     run = result["run"]
     machine = run["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
@@ -191,6 +191,6 @@ def _provenance(result: Result) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
