@@ -19,8 +19,8 @@ def backends(result: Result) -> list[str]:
     return [
         "## Backends",
         provenance(result),
-        "Even random graphs, 16 to 1,024 in a mini-batch, density 0.1 to 1. The default "
-        f"takes at most {loss[-1]:.2f} times as long as the better backend, "
+        "Even random graphs, 16 to 1,024 in a mini-batch, density 0.1 to 1. The "
+        f"default takes at most {loss[-1]:.2f} times as long as the better backend, "
         f"{loss[len(loss) // 2]:.2f} in the median.",
         table(["K", "nodes a graph", "time of sparse over padded"], rows),
     ]

@@ -181,6 +181,7 @@ def _absent(result: Result) -> list[str]:
 
 
 def provenance(result: Result) -> str:
+    """Command, date, machine and versions."""
     run = result["run"]
     machine = run["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
@@ -192,5 +193,6 @@ def provenance(result: Result) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -92,13 +92,14 @@ def num_columns(
     k = s.size(-1)
     if k < 1:
         raise ValueError(f"Expected K >= 1 clusters (got 's' of {list(s.shape)}).")
-    if budget is None or (isinstance(budget, Tensor) and not visible):
-        return k
-    wanted = (sizes.new_ones(sizes.shape) * budget)[sizes > 0]
-    if wanted.numel() and not 1 <= int(wanted.min()) <= int(wanted.max()) <= k:
+    if isinstance(budget, Tensor):
+        wanted = budget[sizes > 0].tolist() if visible else []
+    else:
+        wanted = [] if budget is None else [budget]
+    if wanted and not 1 <= min(wanted) <= max(wanted) <= k:
         raise ValueError(
             f"Expected 'num_clusters' between 1 and K = {k}, the columns of 's' (got "
-            f"{int(wanted.min())} to {int(wanted.max())})."
+            f"{min(wanted)} to {max(wanted)})."
         )
     return k
 

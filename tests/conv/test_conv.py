@@ -146,6 +146,16 @@ def test_weighted(layer: str) -> None:
     assert_same(call_gnn(padded, rows, graph), expected, padded, theirs)
 
 
+def test_gcn_of_a_negative_degree_is_no_number_as_in_pyg() -> None:
+    x, edge_index = torch.ones(2, C).double(), torch.tensor([[0], [1]])
+    weight = torch.tensor([-3.0]).double()
+    module = make("gcn")
+    graph = flat_graph(x, edge_index, weight, None, None, False)
+    out, expected = call_gnn(module, x, graph), module(x, edge_index, weight)
+    assert expected.isnan().any()
+    torch.testing.assert_close(out, expected, equal_nan=True)
+
+
 @pytest.mark.parametrize("layer", ["sage", "sage sum, no root", "gin", "GraphSAGE"])
 def test_weighted_sums_where_the_layer_has_no_weights(layer: str) -> None:
     sample, module = ZOO["weighted"], make(layer)

@@ -51,7 +51,8 @@ def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
     if conv.add_self_loops:
         loop = (graph.self_loops == 0).to(x.dtype).unsqueeze(-1)
     degree = degree + loop
-    scale = torch.where(degree > 0, degree, 1.0).pow(-0.5) * (degree > 0)
+    isolated = degree == 0
+    scale = degree.masked_fill(isolated, 1).pow(-0.5).masked_fill(isolated, 0)
     x = scale * x
     out = scale * (graph.neighbor_sum(x, conv.flow) + loop * x)
     return out if conv.bias is None else out + conv.bias
