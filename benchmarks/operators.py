@@ -103,6 +103,7 @@ def check_equality(batch: PoolingBatch, methods: Sequence[Method]) -> None:
 
     In results and gradients, under the same normalisation of the losses.
     """
+    num_entries = batch.sizes.numel() * int(batch.sizes.max()) ** 2
     names = {m.name for m in methods}
     pairs: list[tuple[Method, Normalize, bool]] = [
         (METHODS["PyG dense_diff_pool"], "padded", False),
@@ -116,7 +117,7 @@ def check_equality(batch: PoolingBatch, methods: Sequence[Method]) -> None:
         for backend in BACKENDS:
             make = equal_work(normalize, with_layer, backend)
             mine = _results(Method(backend, "", make), batch)
-            compare(mine, theirs, f"{backend} and {peer.name}")
+            compare(mine, theirs, f"{backend} and {peer.name}", num_entries)
 
 
 def _results(method: Method, batch: PoolingBatch) -> list[torch.Tensor | None]:

@@ -76,21 +76,25 @@ def equal_work(normalize: Normalize, with_layer: bool, backend: Backend) -> Make
 
 
 def compare(
-    mine: Sequence[Tensor | None], theirs: Sequence[Tensor | None], what: str
+    mine: Sequence[Tensor | None],
+    theirs: Sequence[Tensor | None],
+    what: str,
+    num_entries: int = 0,
 ) -> None:
     """Raise an `AssertionError` where results differ by more than rounding.
 
     Padded peers take a float32 norm over all `B * M * M` entries, which is off by 0.5 %
-    at 3e8 entries (this package's differs from float64 by 4e-8 there); so the link loss
-    and what its gradient reaches are compared to 2 % only.
+    at 3e8 entries (this package's differs from float64 by 4e-8 there); so above 1e7 of
+    them the link loss and what its gradient reaches are compared to 2 % only.
     """
+    loose = ("link loss", "gradient of s") if num_entries > 1e7 else ()
     names = ("x", "adj", "link loss", "entropy loss", "gradient of x", "gradient of s")
     for name, a, b in zip(names, mine, theirs, strict=True):
         scale = 0.0 if b is None else float(b.abs().max())
         torch.testing.assert_close(
             a,
             b,
-            rtol=2e-2 if name in ("link loss", "gradient of s") else 1e-3,
+            rtol=2e-2 if name in loose else 1e-3,
             atol=1e-5 * scale,
             msg=partial("{}: {} differs. {}".format, what, name),
         )
