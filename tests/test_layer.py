@@ -141,3 +141,9 @@ def test_autocast(dtype: torch.dtype) -> None:
         )
     out.link_loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in pool1.parameters())
+
+
+def test_a_whole_number_of_clusters_is_not_rounded_up() -> None:
+    x, edge_index = torch.randn(100, 3), torch.zeros(2, 0, dtype=torch.long)
+    pool = DiffPool(assign=torch.nn.Linear(3, 50), ratio=0.07)
+    assert pool(x, edge_index).mask.sum() == 7

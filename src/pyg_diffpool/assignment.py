@@ -17,6 +17,18 @@ def cluster_mask(
     return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
 
 
+def cluster_budget(
+    ratio: float,
+    sizes: Tensor,  # [B], nodes of each graph
+    k: int,
+) -> Tensor:
+    """`ceil(ratio * n_b)` clusters for each graph, at most K, `[B]`.
+
+    Less a trifle before it is rounded up, or 0.07 of 100 nodes would be 8 clusters.
+    """
+    return (ratio * sizes.double() - 1e-9).ceil().long().clamp(max=k)
+
+
 def assign(
     s: Tensor,  # [..., K] logits, or [...] int64 clusters
     exists: Tensor | None,  # [..., K]; None is all

@@ -7,6 +7,7 @@ from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import is_dense
+from pyg_diffpool.assignment import cluster_budget
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.graphs import Graph, flat_graph, padded_graph
 from pyg_diffpool.output import DiffPoolOutput
@@ -156,8 +157,7 @@ class DiffPool(Module):
     ) -> int | Tensor | None:
         if self.ratio is None or not s.is_floating_point():
             return num_clusters
-        wanted = (self.ratio * graph.sizes.double()).ceil().long()
-        return wanted.clamp(max=s.size(-1))
+        return cluster_budget(self.ratio, graph.sizes, s.size(-1))
 
     def extra_repr(self) -> str:
         """The settings that differ from the defaults."""
