@@ -49,6 +49,8 @@ class DiffPool(Module):
             :func:`diff_pool`. (default: `True`)
         backend: `"auto"`, `"sparse"` or `"padded"`. (default: `"auto"`)
         check: Look for what needs waiting for the device. (default: `False`)
+        sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
+            mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
 
     Raises:
         ValueError: If `ratio` is not in (0, 1] or a choice does not exist.
@@ -77,6 +79,7 @@ class DiffPool(Module):
         normalize: Normalize = True,
         backend: Backend = "auto",
         check: bool = False,
+        sync_losses: bool = False,
     ) -> None:
         super().__init__()
         if ratio is not None and not 0 < ratio <= 1:
@@ -84,7 +87,7 @@ class DiffPool(Module):
         self.embed = embed
         self.assign = assign
         self.ratio = ratio
-        self.options = Options(link, normalize, backend, check)
+        self.options = Options(link, normalize, backend, check, sync_losses)
         self.options.validate()
 
     def reset_parameters(self) -> None:

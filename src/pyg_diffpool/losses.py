@@ -37,7 +37,7 @@ def padded_frobenius(
     """
     turned = s.transpose(1, 2)
     if s.size(2) >= s.size(1):
-        return _root(square_sum(adj - s @ turned), 0.0)
+        return root(square_sum(adj - s @ turned))
     copies = s.size(0) // adj.size(0)
 
     def exact() -> Tensor:
@@ -69,10 +69,10 @@ def _expanded(
         not device.is_readable(gram) or bool(square < CANCELLATION * scale)
     ):
         square = square + (exact() - square).detach()
-    return _root(square, 8 * torch.finfo(torch.double).eps * scale)
+    return root(square, 8 * torch.finfo(torch.double).eps * scale)
 
 
-def _root(square: Tensor, resolution: Tensor | float) -> Tensor:
+def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
     """The square root; 0 with gradient 0 where there is nothing but rounding."""
     positive = square > resolution
     root: Tensor = torch.where(positive, square, 1.0).sqrt() * positive

@@ -66,6 +66,8 @@ class DiffPoolNet(Module):
         normalize: By what the losses are divided, see :func:`diff_pool`.
             (default: `True`)
         backend: See :func:`diff_pool`. (default: `"auto"`)
+        sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
+            mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
 
     Raises:
         ValueError: If `num_clusters` is empty or holds a number below 1.
@@ -95,6 +97,7 @@ class DiffPoolNet(Module):
         link: Link = "frobenius",
         normalize: Normalize = True,
         backend: Backend = "auto",
+        sync_losses: bool = False,
     ) -> None:
         super().__init__()
         clusters = [num_clusters] if isinstance(num_clusters, int) else [*num_clusters]
@@ -134,6 +137,7 @@ class DiffPoolNet(Module):
                 link=link,
                 normalize=normalize,
                 backend=b,
+                sync_losses=sync_losses,
             )
             for width, k, b in zip(widths, clusters, backends, strict=True)
         )

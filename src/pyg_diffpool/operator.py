@@ -31,6 +31,7 @@ def diff_pool(
     normalize: Normalize = True,
     backend: Backend = "auto",
     check: bool = False,
+    sync_losses: bool = False,
 ) -> DiffPoolOutput:
     r"""Pool every graph of a mini-batch to K clusters by a learned assignment.
 
@@ -74,6 +75,14 @@ def diff_pool(
         check: Also look for NaN and infinity, and look at index values where this
             waits for the device; so does ``PYG_DIFFPOOL_CHECK=1``.
             (default: `False`)
+        sync_losses: Sum what the losses are made of over all processes of
+            `torch.distributed`. Every process then has the losses of one process on
+            the joined mini-batch, and `DistributedDataParallel`, which averages
+            gradients over processes, gives their gradients, however the graphs are
+            dealt. Without it no `normalize` does: each process divides by the sizes
+            of its own graphs, and the norm is one root over all graphs. All processes
+            must call alike; under `torch.no_grad` nothing is exchanged.
+            (default: `False`)
 
     Returns:
         A :class:`DiffPoolOutput`.
@@ -95,7 +104,7 @@ def diff_pool(
         >>> out.x.shape, out.adj.shape
         (torch.Size([2, 2, 8]), torch.Size([2, 2, 2]))
     """
-    options = Options(link, normalize, backend, check)
+    options = Options(link, normalize, backend, check, sync_losses)
     options.validate()
     _checks.check_float("x", x, (2, 3))
     if not is_dense(adj):

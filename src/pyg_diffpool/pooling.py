@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_diffpool import _checks, losses
 from pyg_diffpool.assignment import assign, cluster_mask, num_columns
+from pyg_diffpool.distributed import is_shared, max_over_ranks, sum_over_ranks
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
 from pyg_diffpool.ops import device, padded_pool, sparse_pool
 from pyg_diffpool.output import DiffPoolOutput
@@ -24,6 +25,7 @@ class Options(NamedTuple):
     normalize: Normalize = True
     backend: Backend = "auto"
     check: bool = False
+    sync_losses: bool = False
 
     def validate(self) -> None:
         """Raise a `ValueError` for a choice that there is not."""
@@ -54,7 +56,7 @@ def pool_flat(
     with torch.autocast(x.device.type, enabled=False):
         z, adj, link_loss = pool(x.to(dtype), p, graph, options.link)
     sums, m = (link_loss, entropy.sum()), graph.sizes.max()
-    scalars = _divide(*sums, graph, m, options.normalize)
+    scalars = _divide(*sums, graph, m, options)
     return _output(x, z, adj, exists, p, *scalars)
 
 
@@ -84,7 +86,7 @@ def pool_padded(
     with torch.autocast(x.device.type, enabled=False):
         z, adj, link_loss = _dense(z, adj, p, graph.mask, options.link)
     sums, m = (link_loss, entropy.sum()), torch.tensor(x.size(1))
-    scalars = _divide(*sums, graph, m, options.normalize)
+    scalars = _divide(*sums, graph, m, options)
     return _output(x, z, adj, exists, p, *scalars)
 
 
@@ -141,15 +143,24 @@ def _divide(
     entropy: Tensor,
     graph: Graph,
     max_num_nodes: Tensor,
-    normalize: Normalize,
+    options: Options,
 ) -> tuple[Tensor, Tensor]:
     """The link loss over pairs of nodes, the entropy over nodes, both `[]`."""
     num_nodes = graph.sizes.sum()
     num_pairs = graph.sizes.double().square().sum()
-    if normalize == "padded":
-        num_nodes = graph.batch_size * max_num_nodes
+    num_graphs = torch.full_like(num_nodes, graph.batch_size)
+    if options.sync_losses and is_shared():
+        norm = options.link == "frobenius"  # squares of norms add up
+        link_loss, entropy, num_nodes, num_pairs, num_graphs = sum_over_ranks(
+            link_loss.square() if norm else link_loss,
+            *(entropy, num_nodes, num_pairs, num_graphs),
+        )
+        link_loss = losses.root(link_loss) if norm else link_loss
+        max_num_nodes = max_over_ranks(max_num_nodes.to(num_nodes))
+    if options.normalize == "padded":
+        num_nodes = num_graphs * max_num_nodes
         num_pairs = num_nodes.double() * max_num_nodes
-    if normalize is not False:
+    if options.normalize is not False:
         link_loss = link_loss / num_pairs.clamp(min=1)
     return link_loss, entropy / num_nodes.clamp(min=1)
 

@@ -43,6 +43,8 @@ class GraphClassifier(LightningModule):
         weight_decay: L2 penalty of Adam.
         lr_patience: Epochs without a better validation loss after which the
             learning rate is halved; ``None`` keeps it constant.
+        sync_losses: Whether several processes compute the auxiliary losses of their
+            joined mini-batch, see :func:`~pyg_diffpool.diff_pool`.
         **net_options: All other arguments of
             :class:`~pyg_diffpool.models.DiffPoolNet`.
 
@@ -62,6 +64,7 @@ class GraphClassifier(LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         lr_patience: int | None = None,
+        sync_losses: bool = True,
         **net_options: Any,
     ) -> None:
         super().__init__()
@@ -77,6 +80,7 @@ class GraphClassifier(LightningModule):
             num_classes,
             num_clusters,
             gnn=_find_gnn(gnn),
+            sync_losses=sync_losses,
             **net_options,
         )
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
