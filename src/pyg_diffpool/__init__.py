@@ -2,17 +2,19 @@
 
 from importlib.metadata import version
 
+from pyg_diffpool.code2 import DiffPoolCode2
 from pyg_diffpool.dense import dense_diff_pool
 from pyg_diffpool.layer import DiffPool
-from pyg_diffpool.models import DiffPoolNet, DiffPoolNetOutput
+from pyg_diffpool.models import DiffPoolNet
 from pyg_diffpool.operator import diff_pool
-from pyg_diffpool.output import DiffPoolOutput, unpool
+from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput, unpool
 from pyg_diffpool.padding import to_flat, to_padded
 from pyg_diffpool.readout import readout
 
 __version__ = version("pyg-diffpool")
 __all__ = [
     "DiffPool",
+    "DiffPoolCode2",
     "DiffPoolNet",
     "DiffPoolNetOutput",
     "DiffPoolOutput",

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 EXTRAS = {
     "train": ("lightning", "torchmetrics", "jsonargparse", "rich", "tensorboard"),
     "plot": ("matplotlib", "networkx"),
+    "clusters": ("pymetis",),
+    "ogb": ("ogb",),
 }
 
 
@@ -16,7 +18,7 @@ def require_extra(extra: str) -> None:
     """Check that every package of an extra can be found.
 
     Args:
-        extra: Name of the extra, ``"train"`` or ``"plot"``.
+        extra: Name of the extra, such as ``"train"``.
 
     Raises:
         MissingExtraError: If a package of the extra is not installed.

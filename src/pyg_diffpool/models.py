@@ -1,7 +1,8 @@
 """Levels stacked, with a classifier: the architecture of the paper."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,28 +14,14 @@ from torch_geometric.typing import Adj
 
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.encoder import ColumnEmbedding
+from pyg_diffpool.given_clusters import given_levels
 from pyg_diffpool.graphs import padded_graph
 from pyg_diffpool.layer import DiffPool
-from pyg_diffpool.output import DiffPoolOutput
+from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
+from pyg_diffpool.padding import batch_pointer
 from pyg_diffpool.pooling import Backend, Link, Normalize
+from pyg_diffpool.presets import Variant, cluster_numbers, normalized_gnn, paper_options
 from pyg_diffpool.readout import readout
-
-
-@dataclass(frozen=True)
-class DiffPoolNetOutput:
-    """What `DiffPoolNet` gives.
-
-    Attributes:
-        out: One row for each graph, `[B, out_channels]`.
-        link_loss: Link prediction losses of all levels summed, `[]`.
-        entropy_loss: Entropies of all levels summed, `[]`.
-        levels: The result of each level.
-    """
-
-    out: Tensor  # [B, out_channels]
-    link_loss: Tensor  # []
-    entropy_loss: Tensor  # []
-    levels: tuple[DiffPoolOutput, ...]
 
 
 class DiffPoolNet(Module):
@@ -65,6 +52,10 @@ class DiffPoolNet(Module):
             (default: `"frobenius"`)
         normalize: By what the losses are divided, see :func:`diff_pool`.
             (default: `True`)
+        link_weight: Weight of the link loss in `auxiliary_loss`. (default: `1.0`)
+        entropy_weight: Weight of the entropy in it. (default: `1.0`)
+        learn_assignment: `False` builds no assignment GNNs; `forward` takes given
+            `clusters` instead. (default: `True`)
         backend: See :func:`diff_pool`. (default: `"auto"`)
         sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
             mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
@@ -96,31 +87,25 @@ class DiffPoolNet(Module):
         l2_normalize: bool = True,
         link: Link = "frobenius",
         normalize: Normalize = True,
+        link_weight: float = 1.0,
+        entropy_weight: float = 1.0,
+        learn_assignment: bool = True,
         backend: Backend = "auto",
         sync_losses: bool = False,
     ) -> None:
         super().__init__()
-        clusters = [num_clusters] if isinstance(num_clusters, int) else [*num_clusters]
-        if not clusters or min(clusters) < 1:
-            raise ValueError(
-                "Expected 'num_clusters' with one number of at least 1 for each level "
-                f"(got {num_clusters})."
-            )
-
-        def make_gnn(in_channels: int, out_channels: int) -> BasicGNN:
-            return gnn(
-                in_channels,
-                hidden_channels,
-                num_layers,
-                out_channels,
-                dropout=dropout,
-                act_first=True,
-                norm="BatchNorm",
-                norm_kwargs={"allow_single_element": True},
-                jk="cat",
-                **({"normalize": l2_normalize} if gnn is GraphSAGE else {}),
-            )
-
+        clusters = cluster_numbers(num_clusters)
+        make_gnn = partial(
+            normalized_gnn,
+            gnn,
+            hidden_channels=hidden_channels,
+            num_layers=num_layers,
+            dropout=dropout,
+            l2_normalize=l2_normalize,
+        )
+        self.num_clusters = clusters
+        self.link_weight = link_weight
+        self.entropy_weight = entropy_weight
         self.encoder = None
         if not isinstance(in_channels, int):
             self.encoder = ColumnEmbedding(in_channels, hidden_channels)
@@ -132,7 +117,7 @@ class DiffPoolNet(Module):
         self.pools = ModuleList(
             DiffPool(
                 make_gnn(width, hidden_channels),
-                make_gnn(width, k),
+                make_gnn(width, k) if learn_assignment else None,
                 ratio,
                 link=link,
                 normalize=normalize,
@@ -147,6 +132,37 @@ class DiffPoolNet(Module):
             [read, hidden_channels, out_channels], norm=None, dropout=dropout
         )
 
+    @classmethod
+    def paper(
+        cls,
+        in_channels: int | Sequence[int],
+        out_channels: int,
+        max_num_nodes: int,
+        *,
+        variant: Variant = "diffpool",
+        num_levels: int = 2,
+        hidden_channels: int = 64,
+        **options: Any,
+    ) -> "DiffPoolNet":
+        """A variant of Ying et al. 2018, section 4; other arguments as above.
+
+        K is a quarter of the nodes before each of two levels, a tenth before a single
+        one. The paper does not say how wide its networks were.
+
+        Args:
+            in_channels: See above.
+            out_channels: See above.
+            max_num_nodes: Nodes of the largest graph.
+            variant: `"diffpool"`; `"nolp"`, without the link loss; `"det"`, given
+                clusters (:class:`~pyg_diffpool.datasets.NestedClusters`); `"s2v"`,
+                structure2vec in place of GraphSAGE. (default: `"diffpool"`)
+            num_levels: 1 or 2. (default: `2`)
+            hidden_channels: See above. (default: `64`)
+            **options: What shall differ.
+        """
+        settings = {**paper_options(max_num_nodes, variant, num_levels), **options}
+        return cls(in_channels, hidden_channels, out_channels, **settings)
+
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         for part in (self.encoder, self.pools, self.last, self.mlp):
@@ -159,26 +175,30 @@ class DiffPoolNet(Module):
         edge_weight: Tensor | None = None,  # [E]
         batch: Tensor | None = None,  # [N]
         batch_size: int | None = None,
+        clusters: Tensor | None = None,  # [N, L]
     ) -> DiffPoolNetOutput:
-        """Run on a sparse mini-batch; arguments as in :func:`diff_pool`."""
+        """Run on a sparse mini-batch; arguments and errors as in :func:`diff_pool`.
+
+        With `learn_assignment=False`, `clusters` are the cluster of each node at each
+        of L levels, int64; nodes in one cluster stay together at the next level.
+        """
         if self.encoder is not None:
             x = self.encoder(x)
-        first, *further = self.pools
-        out = first(x, adj, edge_weight, batch, batch_size=batch_size)
-        levels = [out]
-        size = out.x.size(0)
-        read = [readout(out.embedding, batch, batch_size=size)]
-        for pool in further:
-            mask = out.mask
-            out = pool(out.x, out.adj, mask=mask)
+        b = batch_pointer(batch, batch_size, x).numel() - 1
+        learned = self.pools[0].assign is not None
+        given = given_levels(clusters, learned, batch, b, self.num_clusters)
+        levels: list[DiffPoolOutput] = []
+        read: list[Tensor] = []
+        where: dict[str, Any] = {"batch": batch, "batch_size": b}
+        for pool, (s, k, exists) in zip(self.pools, given, strict=True):
+            out = pool(x, adj, edge_weight, s=s, num_clusters=k, **where)
             levels.append(out)
-            read.append(readout(out.embedding, mask=mask))
-        graph = padded_graph(out.x, out.adj, out.mask)
-        rows = call_gnn(self.last, graph.rows(out.x), graph)
-        read.append(readout(graph.blocks(rows), mask=out.mask))
-        return DiffPoolNetOutput(
-            self.mlp(torch.cat(read, -1)),
-            torch.stack([level.link_loss for level in levels]).sum(),
-            torch.stack([level.entropy_loss for level in levels]).sum(),
-            tuple(levels),
-        )
+            read.append(readout(out.embedding, **where))
+            x, adj, edge_weight = out.x, out.adj, None
+            mask = out.mask if exists is None else exists
+            where = {"mask": mask}
+        graph = padded_graph(x, adj, mask)
+        rows = call_gnn(self.last, graph.rows(x), graph)
+        read.append(readout(graph.blocks(rows), mask=mask))
+        weights = self.link_weight, self.entropy_weight
+        return DiffPoolNetOutput.of(self.mlp(torch.cat(read, -1)), levels, *weights)

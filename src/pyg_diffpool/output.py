@@ -1,7 +1,9 @@
 """What pooling gives back, and the way back to the nodes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 from pyg_diffpool import _checks
@@ -46,6 +48,41 @@ class DiffPoolOutput:
     def __repr__(self) -> str:
         shapes = (f"{f.name}={list(getattr(self, f.name).shape)}" for f in fields(self))
         return f"{type(self).__name__}({', '.join(shapes)})"
+
+
+@dataclass(frozen=True)
+class DiffPoolNetOutput:
+    """What the networks of this package give.
+
+    Attributes:
+        out: One row for each graph, `[B, out_channels]`; of `DiffPoolCode2`
+            `[B, T, vocabulary_size]`.
+        link_loss: Link prediction losses of all levels summed, `[]`.
+        entropy_loss: Entropies of all levels summed, `[]`.
+        auxiliary_loss: Both, weighted as the network was told; to be added to the
+            loss of the task, `[]`.
+        levels: The result of each level.
+    """
+
+    out: Tensor  # [B, ...]
+    link_loss: Tensor  # []
+    entropy_loss: Tensor  # []
+    auxiliary_loss: Tensor  # []
+    levels: tuple[DiffPoolOutput, ...]
+
+    @classmethod
+    def of(
+        cls,
+        out: Tensor,  # [B, ...]
+        levels: Sequence[DiffPoolOutput],
+        link_weight: float,
+        entropy_weight: float,
+    ) -> "DiffPoolNetOutput":
+        """Sum the losses of the levels."""
+        link = torch.stack([level.link_loss for level in levels]).sum()
+        entropy = torch.stack([level.entropy_loss for level in levels]).sum()
+        auxiliary = link_weight * link + entropy_weight * entropy
+        return cls(out, link, entropy, auxiliary, tuple(levels))
 
 
 def unpool(

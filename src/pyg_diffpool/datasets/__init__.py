@@ -6,6 +6,7 @@ imported from its own module.
 
 from pyg_diffpool.datasets._cache import cache_folder as cache_folder
 from pyg_diffpool.datasets.named import load_dataset as load_dataset
+from pyg_diffpool.datasets.nested_clusters import NestedClusters as NestedClusters
 from pyg_diffpool.datasets.python_functions import PythonFunctions as PythonFunctions
 from pyg_diffpool.datasets.split_files import split_from_file as split_from_file
 from pyg_diffpool.datasets.splits import Split as Split
@@ -14,6 +15,7 @@ from pyg_diffpool.datasets.splits import stratified_split as stratified_split
 from pyg_diffpool.datasets.tu_folder import TUFolder as TUFolder
 
 __all__ = [
+    "NestedClusters",
     "PythonFunctions",
     "Split",
     "TUFolder",

@@ -13,7 +13,8 @@ from torch_geometric.data import Batch
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torchmetrics.classification import MulticlassAccuracy
 
-from pyg_diffpool.models import DiffPoolNet, DiffPoolNetOutput
+from pyg_diffpool.models import DiffPoolNet
+from pyg_diffpool.output import DiffPoolNetOutput
 
 Logged = dict[str, Tensor | MulticlassAccuracy]
 
