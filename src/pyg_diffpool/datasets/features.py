@@ -1,12 +1,14 @@
 """Transforms that give graphs the node features that models read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import degree, one_hot
+
+CHUNK = 2**16  # nodes measured at once
 
 
 class CappedDegree(BaseTransform):
@@ -77,10 +79,17 @@ class Standardize(BaseTransform):
             >>> Standardize.fit([graph])(graph).x.tolist()
             [[-1.0, 1.0], [1.0, 0.0]]
         """
-        x = torch.cat([graph.x for graph in graphs])
-        exact = x.double()
-        mean, std = exact.mean(dim=0), exact.std(dim=0, correction=0)
-        indicator = ((x == 0) | (x == 1)).all(dim=0)
+        count, mean, square = 0, torch.tensor(0.0), torch.tensor(0.0)
+        indicator = torch.tensor(True)
+        for x in _chunks(graphs):
+            exact = x.double()
+            shift, size = exact.mean(dim=0) - mean, x.size(0)
+            square = square + exact.var(dim=0, correction=0) * size
+            square = square + shift**2 * (count * size / (count + size))
+            count += size
+            mean = mean + shift * (size / count)
+            indicator = indicator & ((x == 0) | (x == 1)).all(dim=0)
+        std = (square / count).sqrt()
         mean = mean.where(~indicator, 0)
         std = std.where(~indicator & (std > 0), 1)
         return cls(mean.to(x.dtype), std.to(x.dtype))
@@ -89,3 +98,17 @@ class Standardize(BaseTransform):
         """Standardise ``x`` ``[n, C]``."""
         data.x = (data.x - self.mean) / self.std
         return data
+
+
+def _chunks(graphs: Iterable[Data]) -> Iterator[Tensor]:
+    """Features of many graphs at once, never of all: those on disk may not fit."""
+    held: list[Tensor] = []
+    num_nodes = 0
+    for graph in graphs:
+        held.append(graph.x)
+        num_nodes += graph.x.size(0)
+        if num_nodes >= CHUNK:
+            yield torch.cat(held)
+            held, num_nodes = [], 0
+    if held:
+        yield torch.cat(held)

@@ -53,9 +53,10 @@ def input_channels(dataset: Dataset) -> int | list[int]:
     known = getattr(dataset, "feature_cardinalities", None)
     if known is not None:
         return list(known)
-    columns = [data.x for data in dataset if data.x.numel() > 0]
-    low = torch.stack([x.amin(dim=0) for x in columns]).amin(dim=0)
-    high = torch.stack([x.amax(dim=0) for x in columns]).amax(dim=0)
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    for data in dataset:
+        if data.x.numel() > 0:
+            low, high = low.minimum(data.x.amin(0)), high.maximum(data.x.amax(0))
     if int(low.min()) < 0:
         raise ValueError(
             f"expected an integer 'x' to hold indices from 0, got {int(low.min())} in "

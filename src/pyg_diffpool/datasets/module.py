@@ -9,6 +9,7 @@ from torch_geometric.data import Dataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
+from pyg_diffpool.datasets._parts import part_of
 from pyg_diffpool.datasets.features import Standardize
 from pyg_diffpool.datasets.inspection import (
     input_channels,
@@ -26,6 +27,11 @@ class GraphDataModule(LightningDataModule):
     What a model must know (``in_channels``, ``num_classes``) can be asked right
     after construction: the data set is loaded then, once, or at the latest in
     ``setup``.
+
+    An :class:`~torch_geometric.data.OnDiskDataset` stays on disk. Each process reads
+    it once for the classes, once for the statistics of a float ``x`` unless
+    ``standardize=False``, and once for the cardinalities of an integer ``x`` unless
+    it has ``feature_cardinalities``; positions and classes are held in memory.
 
     Args:
         dataset: See :func:`~pyg_diffpool.datasets.load_dataset`. (default:
@@ -82,6 +88,7 @@ class GraphDataModule(LightningDataModule):
         self._split_file, self._seed = split_file, seed
         self._standardize = standardize
         self._dataset: Dataset | None = None
+        self._in_channels: int | list[int] | None = None
 
     def prepare_data(self) -> None:
         """Download or build what is not in the cache, in one process a machine."""
@@ -115,7 +122,9 @@ class GraphDataModule(LightningDataModule):
         Raises:
             ValueError: If an integer ``x`` has negative entries.
         """
-        return input_channels(self._load())
+        if self._in_channels is None:
+            self._in_channels = input_channels(self._load())
+        return self._in_channels
 
     @property
     def class_names(self) -> list[str]:
@@ -156,7 +165,7 @@ class GraphDataModule(LightningDataModule):
 
     def _loader(self, graphs: Tensor, **options: Any) -> DataLoader:
         return DataLoader(
-            self._load()[graphs],
+            part_of(self._load(), graphs, self._num_workers),
             batch_size=self._batch_size,
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
