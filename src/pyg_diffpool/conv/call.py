@@ -1,21 +1,21 @@
 """Calling a GNN, layer or model, on a graph of either form.
 
 A model is run as it is, except that for the length of the call every
-`MessagePassing` layer in it is stood in for by a `_Bound` one, which knows the graph:
+`MessagePassing` layer in it is stood in for by a `BoundLayer`, which knows the graph:
 a view of the model is made whose containers are shallow copies and whose parameters,
 norms and all else are the very same objects. Nothing of the user's model is changed.
 """
 
-import copy
-import inspect
+from types import MethodType
 from typing import Any
 
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import MessagePassing, WLConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from pyg_diffpool.conv.rules import find_rule
+from pyg_diffpool.conv.bound import Binding, BoundLayer
+from pyg_diffpool.conv.signature import Signature, signature_of
 from pyg_diffpool.graphs import Graph, PaddedGraph
 
 
@@ -25,7 +25,8 @@ def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
     Args:
         module: A `MessagePassing` layer, a model of such layers called as
             `module(x, edge_index, ...)`, one of PyG's dense layers called as
-            `module(x, adj, mask)`, or a module of `x` alone.
+            `module(x, adj, mask)`, or a module of `x` alone. Of `edge_weight`,
+            `edge_attr`, `batch` and `batch_size` it is given what it takes.
         x: Node features, `[R, C]`, one row for each real node.
         graph: The graph.
 
@@ -33,35 +34,90 @@ def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
         Node features, `[R, C']`.
 
     Raises:
+        TypeError: If the module needs what a graph does not have, or gives anything
+            but node features.
         ValueError: If a layer cannot use the edge weights that the graph has, or if
             a dense layer meets a sparse graph.
     """
-    names = _parameters(module)
-    if "adj" in names:
+    signature = signature_of(module)
+    if "adj" in signature.names:
         return _call_dense(module, x, graph)
-    if "edge_index" not in names:
-        own: Tensor = module(x, graph.batch) if "batch" in names else module(x)
-        return own
+    if isinstance(module, WLConv):
+        raise TypeError(
+            "Expected a GNN of floating-point features (got WLConv, which colours "
+            "nodes by integers). Take WLConvContinuous."
+        )
+    given = _facts(signature, graph)
+    has_layers = any(isinstance(m, MessagePassing) for m in module.modules())
+    takes_edges = "edge_index" in signature.names
+    if not takes_edges and not (signature.takes_any and has_layers):
+        return _features(module, module(x, **_known(module, signature, given)), x)
     # Layers and PyG's models hand `edge_index` on untouched, so that a token will do
     # and a pooled graph's edges need not be listed.
-    hands_on = isinstance(module, MessagePassing | BasicGNN)
-    edge_index: Any = object() if hands_on else graph.edges[0]
-    offered = {
-        "edge_weight": None if hands_on else graph.edges[1],
-        "batch": graph.batch if "batch" in names else None,
-        "batch_size": graph.batch_size,
-    }
-    arguments = {k: v for k, v in offered.items() if k in names and v is not None}
-    out: Tensor = _view(module, graph, edge_index)(x, edge_index, **arguments)
+    hands_on = type(module).forward is BasicGNN.forward
+    if hands_on or isinstance(module, MessagePassing):
+        edge_index, weights = object(), {}
+    else:
+        edge_index, weights = graph.edges[0], _weights(signature, graph, x)
+    arguments = _known(module, signature, given | weights)
+    is_weighted = bool(weights) and graph.edges[1] is not None
+    own = tuple(weights.values()) if is_weighted else ()
+    view = _view(module, Binding(graph, edge_index, own))
+    return _features(module, view(x, edge_index, **arguments), x)
+
+
+def _facts(signature: Signature, graph: Graph) -> dict[str, Any]:
+    """The graph of each node and the number of graphs, where they are taken."""
+    facts: dict[str, Any] = {}
+    if "batch" in signature.names:
+        facts["batch"] = graph.batch
+    if "batch_size" in signature.names:
+        facts["batch_size"] = graph.batch_size
+    return facts
+
+
+def _weights(signature: Signature, graph: Graph, x: Tensor) -> dict[str, Tensor]:
+    """The edge weights, where they are taken; ones where they must not be missing."""
+    edge_index, weight = graph.edges
+    out: dict[str, Tensor] = {}
+    for name in ("edge_weight", "edge_attr"):
+        value = weight
+        if value is None and name in signature.required:
+            value = x.new_ones(edge_index.size(1))
+        if value is not None and name in signature.names:
+            out[name] = value.unsqueeze(-1) if name == "edge_attr" else value
     return out
 
 
-def _parameters(module: Module) -> list[str]:
-    """The names of what the module takes, PyG's `Sequential` included."""
-    declared = getattr(getattr(module, "signature", None), "param_dict", None)
-    if declared is not None:
-        return list(declared)
-    return list(inspect.signature(module.forward).parameters)
+def _known(
+    module: Module, signature: Signature, given: dict[str, Any]
+) -> dict[str, Any]:
+    """`given`, once it is seen to be all that the module needs."""
+    missing = signature.required - given.keys() - {"edge_index"}
+    if missing:
+        listed = ", ".join(f"'{name}'" for name in signature.names if name in missing)
+        raise TypeError(
+            "Expected a GNN that can be called as 'gnn(x, edge_index)' (got "
+            f"{type(module).__name__}, which also needs {listed}). Put it into a "
+            "module of your own, or a torch_geometric.nn.Sequential, that supplies "
+            'the rest, e.g. Sequential("x, edge_index", [(GCN2Conv(64, 0.5), '
+            '"x, x, edge_index -> x")]).'
+        )
+    return given
+
+
+def _features(module: Module, out: Any, x: Tensor) -> Tensor:
+    """`out`, once it is seen to be node features."""
+    if not isinstance(out, Tensor):
+        got = type(out).__name__
+    elif not out.is_floating_point() or out.dim() != 2 or out.size(0) != x.size(0):
+        got = f"{out.dtype} of shape {list(out.shape)}"
+    else:
+        return out
+    raise TypeError(
+        f"Expected floating-point node features [{x.size(0)}, C] from the GNN (got "
+        f"{got} from {type(module).__name__}). Put it into a module that returns them."
+    )
 
 
 def _call_dense(module: Module, x: Tensor, graph: Graph) -> Tensor:
@@ -75,62 +131,18 @@ def _call_dense(module: Module, x: Tensor, graph: Graph) -> Tensor:
     return out
 
 
-def _view(module: Module, graph: Graph, edge_index: Any) -> Any:
+def _view(module: Module, binding: Binding) -> Any:
     """`module` with its layers bound to the graph and all else shared."""
     if isinstance(module, MessagePassing):
-        return _Bound(module, graph, edge_index)
+        return BoundLayer(module, binding)
     if not any(isinstance(m, MessagePassing) for m in module.modules()):
         return module
-    out = copy.copy(module)
+    # Not `copy.copy`: PyG's `Sequential` would write its forward anew each time.
+    out = object.__new__(type(module))
+    out.__dict__.update(module.__dict__)
+    for name, value in module.__dict__.items():
+        if isinstance(value, MethodType) and value.__self__ is module:
+            out.__dict__[name] = MethodType(value.__func__, out)
     children = module._modules.items()
-    bound = {n: m and _view(m, graph, edge_index) for n, m in children}
-    out.__dict__["_modules"] = bound
+    out.__dict__["_modules"] = {n: m and _view(m, binding) for n, m in children}
     return out
-
-
-class _Bound:
-    """A layer bound to a graph.
-
-    Called with the `edge_index` it is bound to, it computes on the graph; called with
-    any other, which the model has made itself, it is the layer.
-    """
-
-    def __init__(self, conv: MessagePassing, graph: Graph, edge_index: Any) -> None:
-        self.conv, self.graph, self.edge_index = conv, graph, edge_index
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.conv, name)
-
-    def __call__(self, x: Any, edge_index: Any, *args: Any, **kwargs: Any) -> Any:
-        if edge_index is not self.edge_index or not isinstance(x, Tensor):
-            return self.conv(x, edge_index, *args, **kwargs)
-        rule = find_rule(self.conv, self.graph)
-        if rule is not None:
-            return rule(self.conv, x, self.graph)
-        edges, weight = self.graph.edges
-        return self.conv(x, edges, **self._weights(weight, kwargs))
-
-    def _weights(self, weight: Tensor | None, given: dict[str, Any]) -> dict[str, Any]:
-        """The layer's keyword arguments, with the weights where it takes them."""
-        given = {k: v for k, v in given.items() if v is not None and k != "edge_weight"}
-        if weight is None:
-            return given
-        names = _parameters(self.conv)
-        if "edge_weight" in names:
-            return {**given, "edge_weight": weight}
-        if "edge_attr" in names and _edge_dim(self.conv) == 1:
-            return {**given, "edge_attr": weight.unsqueeze(-1)}
-        raise ValueError(
-            "Expected a layer that uses edge weights, which this graph has as all "
-            f"pooled graphs do (got {self.conv}). Take GCNConv, GraphConv, GINConv or "
-            "SAGEConv with mean or sum aggregation, or a layer with 'edge_dim=1', "
-            "which receives the weights as 'edge_attr'."
-        )
-
-
-def _edge_dim(conv: MessagePassing) -> int | None:
-    for name in ("edge_dim", "dim"):
-        value = getattr(conv, name, None)
-        if isinstance(value, int):
-            return value
-    return None

@@ -1,0 +1,92 @@
+"""A layer bound to a graph, in the place of the layer within a model."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+
+from pyg_diffpool.conv.rules import find_rule
+from pyg_diffpool.conv.signature import signature_of
+from pyg_diffpool.conv.turned import TurnedGraph
+from pyg_diffpool.conv.weights import edge_arguments
+from pyg_diffpool.graphs import Graph
+
+_WEIGHTS = ("edge_weight", "edge_attr")
+
+
+class Binding(NamedTuple):
+    """What all layers of a model share for the length of one call."""
+
+    graph: Graph
+    edge_index: Any  # what the model was called with: the edges, or a token for them
+    weights: tuple[Tensor, ...]  # the graph's own that the model was called with
+
+
+class BoundLayer:
+    """A layer bound to a graph.
+
+    Called with the `edge_index` it is bound to, or with that turned round, it computes
+    on the graph with its weights; called with any other, or with weights that the
+    model has made itself, it is the layer.
+    """
+
+    def __init__(self, conv: MessagePassing, binding: Binding) -> None:
+        self.conv, self.binding = conv, binding
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """That of the layer, for models that ask `isinstance(m, MessagePassing)`."""
+        return type(self.conv)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.conv, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's forward."""
+        names = signature_of(self.conv).names
+        given = dict(zip(names, args, strict=False)) | kwargs
+        graph = self._graph(given.get("edge_index"))
+        if graph is None or self._is_weighed(given):
+            self._check_weights_used(names)
+            return self.conv(*args, **kwargs)
+        x = given.get(names[0])
+        own = (names[0], "edge_index", *_WEIGHTS)
+        rest = {k: v for k, v in given.items() if k not in own and v is not None}
+        rule = find_rule(self.conv, graph)
+        if rule is not None and not rest and isinstance(x, Tensor):
+            return rule(self.conv, x, graph)
+        edge_index, weight = graph.edges
+        rest |= edge_arguments(self.conv, edge_index, weight, rest)
+        leading = names[1 : names.index("edge_index")]
+        before = [rest.pop(name) for name in leading if name in rest]
+        return self.conv(x, *before, edge_index, **rest)
+
+    def _graph(self, edge_index: Any) -> Graph | None:
+        """The graph that the edges stand for, or `None` for those of the model."""
+        graph, own, _ = self.binding
+        if edge_index is own:
+            return graph
+        if not isinstance(own, Tensor) or not isinstance(edge_index, Tensor):
+            return None
+        if graph.edges[1] is None or edge_index.shape != own.shape:
+            return None
+        return TurnedGraph(graph) if torch.equal(edge_index, own.flip(0)) else None
+
+    def _is_weighed(self, given: dict[str, Any]) -> bool:
+        """Whether the model gives the layer weights other than the graph's."""
+        values = [given.get(name) for name in _WEIGHTS]
+        own = self.binding.weights
+        return any(v is not None and all(v is not w for w in own) for v in values)
+
+    def _check_weights_used(self, names: tuple[str, ...]) -> None:
+        """A model that takes the graph's weights answers for them, no other can."""
+        graph, _, weights = self.binding
+        takes_edges = any("edge_index" in name for name in names)
+        if takes_edges and not weights and graph.edges[1] is not None:
+            raise ValueError(
+                f"Expected {self.conv} to be called with the 'edge_index' that the "
+                "model was given (got other edges, or edge features of the model's "
+                "own): the graph's edge weights would be lost. Give the model's "
+                "forward an 'edge_weight' argument, and use it."
+            )

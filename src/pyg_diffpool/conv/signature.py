@@ -1,0 +1,36 @@
+"""What a module's forward takes."""
+
+import inspect
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from torch.nn import Module
+
+
+class Signature(NamedTuple):
+    """The arguments of a forward, of which the first are the node features."""
+
+    names: tuple[str, ...]
+    required: frozenset[str]  # without the first
+    takes_any: bool  # whether there is a `*args`
+
+
+def signature_of(module: Module) -> Signature:
+    """Of `module.forward`; PyG's `Sequential` declares its own."""
+    declared = getattr(getattr(module, "signature", None), "param_dict", None)
+    if declared is not None:
+        names = tuple(declared)
+        return Signature(names, frozenset(names[1:]), False)
+    return _signature(getattr(module.forward, "__func__", module.forward))
+
+
+@lru_cache(maxsize=256)
+def _signature(forward: Any) -> Signature:
+    parameters = list(inspect.signature(forward).parameters.values())
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [p for p in parameters if p.kind not in variadic and p.name != "self"]
+    return Signature(
+        tuple(p.name for p in named),
+        frozenset(p.name for p in named[1:] if p.default is p.empty),
+        any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters),
+    )

@@ -1,0 +1,47 @@
+"""A graph whose edges run the other way."""
+
+from torch import Tensor
+
+from pyg_diffpool.graphs import Graph
+
+
+class TurnedGraph(Graph):
+    r"""A graph with :math:`A^\top` in place of :math:`A`."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
+        """By that of the graph, for the other flow."""
+        to_target = flow == "source_to_target"
+        other = "target_to_source" if to_target else "source_to_target"
+        return self.graph.neighbor_sum(x, other)
+
+    @property
+    def self_loops(self) -> Tensor:
+        """The same."""
+        return self.graph.self_loops
+
+    @property
+    def edges(self) -> tuple[Tensor, Tensor | None]:
+        """Each turned round, in the same order."""
+        edge_index, weight = self.graph.edges
+        return edge_index.flip(0), weight
+
+    @property
+    def batch(self) -> Tensor:
+        """The same."""
+        return self.graph.batch
+
+    @property
+    def batch_size(self) -> int:
+        """The same."""
+        return self.graph.batch_size
+
+    @property
+    def sizes(self) -> Tensor:
+        """The same."""
+        return self.graph.sizes
+
+    def _degree(self, into: bool) -> Tensor:
+        return self.graph.out_degree if into else self.graph.in_degree

@@ -1,0 +1,188 @@
+"""Every layer of PyG, as `embed` and as `assign`, on the first and a pooled level."""
+
+import copy
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric import nn as pyg
+from torch_geometric.nn.conv import __all__ as every_layer
+from torch_geometric.typing import WITH_TORCH_SPARSE
+
+from conv.layers import (
+    AS_DENSE,
+    EVERY_LEVEL,
+    EXCLUDED,
+    NEED_MORE,
+    NEED_WEIGHTS,
+    OWN_EDGES,
+    WITHOUT_WEIGHTS,
+    C,
+)
+from graphs import sample
+from pyg_diffpool import DiffPool, DiffPoolOutput, diff_pool
+
+SAMPLE = sample([5, 3, 7], channels=C).to(torch.float)
+# Each node receives from the four before it, in the order that MeshCNNConv wants.
+RING = torch.arange(8).repeat_interleave(4)
+RING = torch.stack([(RING - torch.arange(1, 5).repeat(8)) % 8, RING])
+
+
+def make(table: dict[str, Any], name: str) -> Module:
+    if not hasattr(pyg, name.split()[0]):
+        pytest.skip(f"torch_geometric has no {name}")
+    if name == "PANConv" and not WITH_TORCH_SPARSE:
+        pytest.skip("torch-sparse is not installed")
+    torch.manual_seed(1)
+    try:
+        return table[name]()
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
+def level1(name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Features with gradient, edges, and the graph of each node."""
+    x, edge_index, batch = SAMPLE.x, SAMPLE.edge_index, SAMPLE.batch
+    if name == "MeshCNNConv":
+        x, edge_index, batch = x[:8], RING, batch[:8] * 0
+    return x.clone().requires_grad_(), edge_index, batch
+
+
+def pooled_level() -> DiffPoolOutput:
+    """Weighted clusters, 3 of some graphs and 4 of others, with gradient."""
+    s = SAMPLE.s.clone().requires_grad_()
+    return diff_pool(
+        SAMPLE.x,
+        SAMPLE.edge_index,
+        s,
+        batch=SAMPLE.batch,
+        num_clusters=torch.tensor([4, 3, 4]),
+    )
+
+
+def by_pyg(
+    module: Module,
+    x: Tensor,
+    edge_index: Tensor,
+    batch: Tensor,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The user's own call, on edges."""
+    if isinstance(module, pyg.DirGNNConv):
+        out = module.conv_out(x, edge_index.flip(0), weight)
+        return (out + module.conv_in(x, edge_index, weight)) / 2 + module.lin(x)
+    if isinstance(module, pyg.AntiSymmetricConv):
+        return module(x, edge_index, weight)
+    if isinstance(module, pyg.GPSConv):
+        return module(x, edge_index, batch, edge_weight=weight)
+    if isinstance(module, pyg.Sequential):
+        if isinstance(module[0], pyg.GCN2Conv | pyg.FAConv):
+            if weight is None and not module[0].normalize:
+                weight = x.new_ones(edge_index.size(1))
+            return module[0](x, x, edge_index, weight)
+        offered = {"edge_weight": weight, "batch": batch}
+        names = list(module.signature.param_dict)[2:]
+        return module(x, edge_index, *[offered[name] for name in names])
+    if weight is None and type(module).__name__ in NEED_WEIGHTS:
+        weight = x.new_ones(edge_index.size(1))
+    offered = {"edge_index": edge_index, "batch": batch, "edge_weight": weight}
+    if weight is not None:
+        offered["edge_attr"] = weight.unsqueeze(-1)
+    names = inspect.signature(module.forward).parameters
+    return module(x, **{k: v for k, v in offered.items() if k in names})
+
+
+def gradients(out: Tensor, module: Module, *inputs: Tensor) -> list[Tensor | None]:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+    return list(
+        torch.autograd.grad(
+            (out * weights).sum(),
+            [*inputs, *parameters],
+            allow_unused=True,
+            retain_graph=True,
+        )
+    )
+
+
+def pool_of(module: Module, role: str) -> DiffPool:
+    other = pyg.SAGEConv(C, C) if role == "embed" else None
+    return DiffPool(module, other) if other else DiffPool(None, module)
+
+
+def result(out: DiffPoolOutput, role: str) -> Tensor:
+    return out.embedding if role == "embed" else out.assignment
+
+
+@pytest.mark.parametrize("role", ["embed", "assign"])
+@pytest.mark.parametrize("name", EVERY_LEVEL | WITHOUT_WEIGHTS)
+def test_on_a_sparse_mini_batch(name: str, role: str) -> None:
+    theirs = make(EVERY_LEVEL | WITHOUT_WEIGHTS, name)
+    ours = copy.deepcopy(theirs)
+    x, edge_index, batch = level1(name)
+    out = pool_of(ours, role)(x, edge_index, batch=batch)
+    rows, expected = result(out, role), by_pyg(theirs, x, edge_index, batch)
+    if role == "assign":
+        expected = expected.softmax(-1)
+    assert rows.shape == (x.size(0), C)
+    torch.testing.assert_close(rows, expected)
+    found = gradients(rows, ours, x)
+    torch.testing.assert_close(found, gradients(expected, theirs, x))
+    pooled = gradients(out.x, ours, x)
+    assert all(g.isfinite().all() for g in [*found, *pooled] if g is not None)
+    assert pooled[0].any()
+
+
+@pytest.mark.parametrize("role", ["embed", "assign"])
+@pytest.mark.parametrize("name", EVERY_LEVEL)
+def test_on_a_pooled_level(name: str, role: str) -> None:
+    theirs = make(EVERY_LEVEL, name)
+    ours, level = copy.deepcopy(theirs), pooled_level()
+    out = pool_of(ours, role)(level.x, level.adj, mask=level.mask)
+    rows = result(out, role)[level.mask]
+    assert rows.shape == (11, C)
+    assert out.x.isfinite().all()
+    if name in AS_DENSE:  # see test_conv.py for its values
+        found = gradients(rows, ours, level.x, level.adj)
+    else:
+        x, edge_index, weight, batch = level.to_sparse()
+        expected = by_pyg(theirs, x, edge_index, batch, weight)
+        expected = expected.softmax(-1) if role == "assign" else expected
+        torch.testing.assert_close(rows, expected)
+        found = gradients(rows, ours, level.x, level.adj)
+        torch.testing.assert_close(
+            found, gradients(expected, theirs, level.x, level.adj)
+        )
+    pooled = gradients(out.x, ours, level.x, level.adj)
+    assert all(g.isfinite().all() for g in [*found, *pooled] if g is not None)
+    assert pooled[0].any()
+    assert name in OWN_EDGES or found[1].any()  # the weights count
+
+
+@pytest.mark.parametrize("role", ["embed", "assign"])
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_without_weights_not_on_a_pooled_level(name: str, role: str) -> None:
+    pool, level = pool_of(make(WITHOUT_WEIGHTS, name), role), pooled_level()
+    with pytest.raises(ValueError, match=r"(?s)edge weights.*(Take|Give)"):
+        pool(level.x, level.adj, mask=level.mask)
+
+
+@pytest.mark.parametrize("name", NEED_MORE)
+def test_what_a_layer_lacks_is_named(name: str) -> None:
+    make_layer, message = NEED_MORE[name]
+    x, edge_index, batch = level1(name)
+    pool = DiffPool(make({name: make_layer}, name), pyg.SAGEConv(C, C))
+    with pytest.raises((TypeError, ValueError), match=message):
+        pool(x, edge_index, batch=batch)
+
+
+def test_the_tables_name_every_layer() -> None:
+    known = {*EVERY_LEVEL, *WITHOUT_WEIGHTS, *NEED_MORE, *EXCLUDED}
+    unknown = [name for name in every_layer if name not in known]
+    assert not unknown, (
+        f"torch_geometric has layers that tests/conv/layers.py lacks: {unknown}. Put "
+        "into one of its tables how each is made, or exclude it and say why."
+    )
