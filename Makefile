@@ -2,13 +2,16 @@
 # make test    every test
 # make lint    formatting, lint, types
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
+# make reproduce TABLE=paper|fair|code2
+#              a published table beside our figures; goes on where it stopped;
+#              ARGS="--data DIR --sets ENZYMES --methods DiffPool --folds 0,1"
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint bench reproduce clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +40,10 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks all $(BENCH)
+
+TABLE ?= paper
+reproduce: $(READY)
+	$(BIN)/python -m benchmarks.reproduce $(TABLE) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Accuracies of published tables, run anew: `python -m benchmarks.reproduce`."""

@@ -1,0 +1,121 @@
+"""The command line: `python -m benchmarks.reproduce {paper,fair,code2}`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from benchmarks.reproduce import fair, paper
+from benchmarks.reproduce.networks import METHODS
+from benchmarks.reproduce.records import MissingFoldsError, recorded
+from benchmarks.reproduce.report import write_report
+from benchmarks.reproduce.request import Request
+from benchmarks.reproduce.sets import AbsentSetError
+from benchmarks.reproduce.settings import FAIR_GRID, PAPER
+from benchmarks.results import FOLDER
+
+TABLES: dict[str, ModuleType] = {"paper": paper, "fair": fair}
+SETS = {"paper": tuple(PAPER), "fair": tuple(FAIR_GRID)}
+ROWS = {
+    "paper": ("GraphSAGE", "DiffPool-Det", "DiffPool-NoLP", "DiffPool", "S2V"),
+    "fair": ("DiffPool", "DeepSets"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the folds that have no record, then make the table."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    folder = options.results / options.table
+    sets = options.sets or SETS[options.table]
+    methods = options.methods or ROWS[options.table]
+    if options.report:
+        there = recorded(folder)
+        sets = options.sets or [name for name in sets if name in there]
+        methods = options.methods or list(METHODS)
+        methods = [m for m in methods if any(m in there[name] for name in sets)]
+    request = Request(
+        options.data,
+        options.splits,
+        folder,
+        sets,
+        methods,
+        options.folds,
+        options.epochs,
+    )
+    try:
+        absent = {} if options.report else run(TABLES[options.table], request)
+        request = replace(request, sets=[n for n in request.sets if n not in absent])
+        content = TABLES[options.table].summarise(request)
+        for path in write_report({**content, "absent": absent}, folder):
+            print(path)
+    except (MissingFoldsError, FileNotFoundError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def run(table: ModuleType, request: Request) -> dict[str, str]:
+    """Run every set; what could not be had is named and left out of the table."""
+    absent = {}
+    for name in request.sets:
+        try:
+            table.run_set(name, request)
+        except AbsentSetError as error:  # noqa: PERF203
+            absent[name] = str(error)
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    return absent
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks.reproduce")
+    parser.add_argument("table", choices=TABLES)
+    add = parser.add_argument
+    add("--sets", type=_names, metavar="A,B", help="data sets (default: all)")
+    add(
+        "--methods",
+        type=_methods,
+        metavar="A,B",
+        help=f"of {', '.join(METHODS)}, or all (default: the rows of the publication)",
+    )
+    add(
+        "--folds",
+        type=_folds,
+        default=range(10),
+        metavar="0,1",
+        help="folds to run here; the table needs all ten (default: all)",
+    )
+    add("--data", type=Path, metavar="DIR", help="NAME/raw of each set lies here")
+    add("--splits", type=Path, metavar="DIR", help="published folds of 'fair'")
+    add("--results", type=Path, default=FOLDER / "reproduce", metavar="DIR")
+    add("--threads", type=int, default=1, help="(default: 1)")
+    add("--epochs", type=int, help="fewer, for a trial; use another --results")
+    add("--report", action="store_true", help="only the table of what there is")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _methods(text: str) -> list[str]:
+    names = list(METHODS) if text == "all" else _names(text)
+    for name in names:
+        if name not in METHODS:
+            raise argparse.ArgumentTypeError(
+                f"expected methods of {', '.join(METHODS)} (got '{name}')"
+            )
+    return names
+
+
+def _folds(text: str) -> list[int]:
+    folds = [int(part) for part in text.split(",")]
+    if not set(folds) <= set(range(10)):
+        raise argparse.ArgumentTypeError(f"expected folds from 0 to 9 (got {text})")
+    return folds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Without pooling, and without the graph."""
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, ReLU, Sequential
+
+from benchmarks.reproduce.graph_store import GraphBatch
+from benchmarks.reproduce.networks.shape import Classifier, Shape
+from pyg_diffpool import readout
+
+
+class FlatGraphSAGE(Classifier):
+    """The embedding GNN and the maximum over all nodes."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, 1)
+        self.embed = shape.gnn(shape.in_channels)
+
+    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Logits, no auxiliary loss."""
+        z = self.embed(batch.x, batch.edge_index)
+        read = readout(z, batch.batch, batch_size=batch.num_graphs)
+        return self.logits([read]), torch.zeros(())
+
+
+class DeepSets(Classifier):
+    """Two layers on each node, the sum over all nodes: edges are not looked at."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, 1)
+        hidden = shape.training.hidden
+        self.embed = Sequential(
+            Linear(shape.in_channels, hidden), ReLU(), Linear(hidden, hidden), ReLU()
+        )
+
+    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Logits, no auxiliary loss."""
+        z = self.embed(batch.x)
+        read = readout(z, batch.batch, batch_size=batch.num_graphs, reduce="sum")
+        return self.logits([read]), torch.zeros(())

@@ -1,0 +1,76 @@
+"""One JSON file for each fold, written when it is done."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_run
+
+
+class MissingFoldsError(RuntimeError):
+    """Folds that a mean would need have not been run."""
+
+
+def record_path(folder: Path, dataset: str, method: str, fold: int) -> Path:
+    """Where a fold is kept: `SET/METHOD/fold-0.json`."""
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", method)
+    return folder / dataset / plain / f"fold-{fold}.json"
+
+
+def read_record(path: Path, settings: object) -> dict[str, Any] | None:
+    """What is there, or `None`.
+
+    Raises:
+        ValueError: If it was made with other settings.
+    """
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    if record["settings"] != settings:
+        raise ValueError(
+            f"Expected {path} to be of these settings (got {record['settings']} "
+            f"instead of {settings}). Remove it, or give another '--results' folder."
+        )
+    return record
+
+
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Write at once or not at all, with a description of the run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**content, "run": describe_run()}, allow_nan=False)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(text + "\n")
+    unfinished.replace(path)
+
+
+def recorded(folder: Path) -> dict[str, list[str]]:
+    """The methods of which there is any fold, by set."""
+    there: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*/*/fold-*.json")):
+        method = json.loads(path.read_text())["method"]
+        there.setdefault(path.parts[-3], []).append(method)
+    return there
+
+
+def read_all(
+    folder: Path, dataset: str, method: str, settings: object, num_folds: int
+) -> list[dict[str, Any]]:
+    """All folds of a method on a set.
+
+    Raises:
+        MissingFoldsError: If one is missing.
+    """
+    records = [
+        read_record(record_path(folder, dataset, method, fold), settings)
+        for fold in range(num_folds)
+    ]
+    missing = [fold for fold, record in enumerate(records) if record is None]
+    if missing:
+        raise MissingFoldsError(
+            f"Expected all {num_folds} folds of {method} on {dataset} (folds "
+            f"{', '.join(map(str, missing))} are missing). Run them with "
+            f'\'--sets {dataset} --methods "{method}" '
+            f"--folds {','.join(map(str, missing))}'."
+        )
+    return [record for record in records if record is not None]

@@ -1,0 +1,85 @@
+"""How each set is trained; the same for all methods."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of one training.
+
+    Attributes:
+        epochs: Passes over the training graphs.
+        batch_size: Graphs in a mini-batch.
+        lr: The largest learning rate of Adam; it rises over the first twentieth and
+            falls to 0 as a cosine.
+        weight_decay: Decoupled, as in AdamW.
+        dropout: In GNNs and classifier.
+        hidden: Width of all layers.
+        clusters: K of each level.
+        link_weight: Weight of link losses, and of the peers' other auxiliary losses.
+        entropy_weight: Weight of the entropy.
+        averaging: Decay of the running mean of the weights that is evaluated; 0
+            evaluates the weights themselves.
+        drop_edges: Share of the edges that each training pass leaves out.
+        drop_nodes: Share of the nodes that each training pass leaves out.
+        noise: Deviation of normal noise on the features in training.
+    """
+
+    epochs: int = 150
+    batch_size: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    dropout: float = 0.3
+    hidden: int = 64
+    clusters: tuple[int, ...] = (16, 4)
+    link_weight: float = 1.0
+    entropy_weight: float = 0.1
+    averaging: float = 0.95
+    drop_edges: float = 0.0
+    drop_nodes: float = 0.0
+    noise: float = 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """For JSON, which has lists only."""
+        return {**asdict(self), "clusters": list(self.clusters)}
+
+
+DEFAULT = Training()
+
+PAPER: dict[str, Training] = {
+    "ENZYMES": DEFAULT,
+    "PROTEINS": replace(DEFAULT, epochs=60, hidden=32, dropout=0.5),
+    "DD": replace(DEFAULT, epochs=40, batch_size=32, dropout=0.5, clusters=(32, 8)),
+    "COLLAB": replace(DEFAULT, epochs=30, dropout=0.2),
+    "REDDIT-MULTI-12K": replace(DEFAULT, epochs=60, clusters=(32, 8)),
+}
+"""For the paper's protocol."""
+
+FAIR_GRID: dict[str, tuple[Training, ...]] = {
+    name: tuple(
+        replace(base, dropout=dropout, drop_nodes=drop_nodes)
+        for dropout in (0.2, 0.5)
+        for drop_nodes in (0.0, 0.1)
+    )
+    for name, base in {
+        **PAPER,
+        "NCI1": replace(DEFAULT, epochs=100),
+        "IMDB-BINARY": replace(DEFAULT, epochs=60),
+    }.items()
+}
+"""What the inner hold-out chooses from."""
+
+
+def training_for(name: str, table: dict[str, Any]) -> Any:
+    """The entry of `table` for a set.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in table:
+        raise ValueError(
+            f"Expected a set with settings, {', '.join(table)} (got '{name}'). Add it "
+            "to benchmarks/reproduce/settings.py."
+        )
+    return table[name]
