@@ -42,10 +42,13 @@ def assign(
     if not s.is_floating_point():
         out = torch.zeros(*s.shape, k, dtype=dtype, device=s.device)
         return out.scatter_(-1, s.unsqueeze(-1), 1), out.new_zeros(s.shape)
+    return softmax_with_entropy(mask_logits(s, exists, dtype))
+
+
+def mask_logits(s: Tensor, exists: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Logits in `dtype`, minus infinity for clusters that do not exist."""
     s = s.to(dtype)
-    if exists is not None:
-        s = s.masked_fill(~exists, float("-inf"))
-    return softmax_with_entropy(s)
+    return s if exists is None else s.masked_fill(~exists, float("-inf"))
 
 
 def softmax_with_entropy(
@@ -61,15 +64,26 @@ def softmax_with_entropy(
     return p.to(logits.dtype), entropy
 
 
+def softmax_kernel(
+    logits: Tensor,  # [..., K]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The softmax P and its logarithm `[..., K]`, and the entropy of each row `[...]`.
+
+    The logarithm is kept finite, since 0 * -inf is no number.
+    """
+    log_p = logits.log_softmax(-1)
+    p = log_p.exp()
+    log_p.clamp_(min=math.log(torch.finfo(p.dtype).tiny))
+    return p, log_p, -torch.linalg.vecdot(p, log_p)
+
+
 class _SoftmaxEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
-        log_p = logits.log_softmax(-1)
-        p = log_p.exp()
-        log_p.clamp_(min=math.log(torch.finfo(p.dtype).tiny))  # 0 * -inf is no number
+        p, log_p, entropy = softmax_kernel(logits)
         ctx.save_for_backward(p)
         ctx.log_p = log_p
-        return p, -torch.linalg.vecdot(p, log_p)
+        return p, entropy
 
     @staticmethod
     def backward(ctx: Any, grad_p: Tensor, grad_entropy: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool import _checks, losses
-from pyg_diffpool.assignment import assign, cluster_mask, num_columns
+from pyg_diffpool.assignment import assign, cluster_mask, mask_logits, num_columns
 from pyg_diffpool.distributed import is_shared, max_over_ranks, sum_over_ranks
+from pyg_diffpool.fused import fused_pool
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
 from pyg_diffpool.ops import device, padded_pool, sparse_pool
 from pyg_diffpool.output import DiffPoolOutput
@@ -50,13 +51,18 @@ def pool_flat(
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
     budget = None if num_clusters is None else exists[graph.batch]
-    p, entropy = assign(s, budget, k, dtype)
     backend = _choose(graph) if options.backend == "auto" else options.backend
-    pool = _on_padded if backend == "padded" else _on_sparse
     with torch.autocast(x.device.type, enabled=False):
-        z, adj, link_loss = pool(x.to(dtype), p, graph, options.link)
-    sums, m = (link_loss, entropy.sum()), graph.sizes.max()
-    scalars = _divide(*sums, graph, m, options)
+        if _can_fuse(s, dtype, backend, options.link):
+            logits = mask_logits(s, budget, dtype)
+            pooled = fused_pool(x.to(dtype), graph.sparse, logits)
+            z, adj, p, link_loss, entropy = pooled
+        else:
+            p, entropies = assign(s, budget, k, dtype)
+            entropy = entropies.sum()
+            pool = _on_padded if backend == "padded" else _on_sparse
+            z, adj, link_loss = pool(x.to(dtype), p, graph, options.link)
+    scalars = _divide(link_loss, entropy, graph, options)
     return _output(x, z, adj, exists, p, *scalars)
 
 
@@ -85,8 +91,7 @@ def pool_padded(
     adj = graph.adj.to(dtype)
     with torch.autocast(x.device.type, enabled=False):
         z, adj, link_loss = _dense(z, adj, p, graph.mask, options.link)
-    sums, m = (link_loss, entropy.sum()), torch.tensor(x.size(1))
-    scalars = _divide(*sums, graph, m, options)
+    scalars = _divide(link_loss, entropy.sum(), graph, options)
     return _output(x, z, adj, exists, p, *scalars)
 
 
@@ -100,9 +105,16 @@ def _choose(graph: FlatGraph) -> Backend:
     """
     if not device.is_readable(graph.batch):
         return "sparse"
-    largest, num_nodes = int(graph.sizes.max()), graph.batch.numel()
+    largest, num_nodes = int(graph.max_num_nodes), graph.num_nodes
     even = graph.batch_size * largest <= 2 * num_nodes
     return "padded" if largest <= 16 and even else "sparse"
+
+
+def _can_fuse(s: Tensor, dtype: torch.dtype, backend: Backend, link: Link) -> bool:
+    """Whether there is one operation for it all; a compiler makes its own."""
+    learned = s.is_floating_point() and dtype.itemsize >= 4
+    wanted = backend == "sparse" and link == "frobenius"
+    return learned and wanted and not torch.compiler.is_compiling()
 
 
 def _on_sparse(
@@ -142,27 +154,26 @@ def _divide(
     link_loss: Tensor,
     entropy: Tensor,
     graph: Graph,
-    max_num_nodes: Tensor,
     options: Options,
 ) -> tuple[Tensor, Tensor]:
     """The link loss over pairs of nodes, the entropy over nodes, both `[]`."""
-    num_nodes = graph.sizes.sum()
+    num_nodes, m = graph.num_nodes, graph.max_num_nodes
+    num_graphs: int | Tensor = graph.batch_size
     num_pairs = graph.sizes.double().square().sum()
-    num_graphs = torch.full_like(num_nodes, graph.batch_size)
     if options.sync_losses and is_shared():
         norm = options.link == "frobenius"  # squares of norms add up
-        link_loss, entropy, num_nodes, num_pairs, num_graphs = sum_over_ranks(
-            link_loss.square() if norm else link_loss,
-            *(entropy, num_nodes, num_pairs, num_graphs),
+        counts = (num_pairs.new_tensor(n) for n in (num_nodes, num_graphs))
+        link_loss, entropy, num_pairs, num_nodes, num_graphs = sum_over_ranks(
+            link_loss.square() if norm else link_loss, entropy, num_pairs, *counts
         )
         link_loss = losses.root(link_loss) if norm else link_loss
-        max_num_nodes = max_over_ranks(max_num_nodes.to(num_nodes))
+        m = max_over_ranks(num_pairs.new_tensor(m))
     if options.normalize == "padded":
-        num_nodes = num_graphs * max_num_nodes
-        num_pairs = num_nodes.double() * max_num_nodes
+        num_nodes = num_graphs * m
+        num_pairs = torch.as_tensor(num_nodes * m).double()
     if options.normalize is not False:
         link_loss = link_loss / num_pairs.clamp(min=1)
-    return link_loss, entropy / num_nodes.clamp(min=1)
+    return link_loss, entropy / num_nodes
 
 
 def _output(

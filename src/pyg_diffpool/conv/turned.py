@@ -43,5 +43,15 @@ class TurnedGraph(Graph):
         """The same."""
         return self.graph.sizes
 
+    @property
+    def num_nodes(self) -> int | Tensor:
+        """The same."""
+        return self.graph.num_nodes
+
+    @property
+    def max_num_nodes(self) -> int | Tensor:
+        """The same."""
+        return self.graph.max_num_nodes
+
     def _degree(self, into: bool) -> Tensor:
         return self.graph.out_degree if into else self.graph.in_degree

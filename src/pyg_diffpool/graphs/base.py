@@ -38,6 +38,16 @@ class Graph(ABC):
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
 
+    @property
+    @abstractmethod
+    def num_nodes(self) -> int | Tensor:
+        """R, or 1 where there is none, `[]`."""
+
+    @property
+    @abstractmethod
+    def max_num_nodes(self) -> int | Tensor:
+        """Nodes of the largest graph, of padded ones with their padding, `[]`."""
+
     @cached_property
     def in_degree(self) -> Tensor:
         """Sum of the weights of the edges into each node, `[R, 1]`."""

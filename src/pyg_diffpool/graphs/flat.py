@@ -61,9 +61,19 @@ class FlatGraph(Graph):
     @property
     def batch_size(self) -> int:
         """From the pointer."""
-        return self.sizes.numel()
+        return self.sparse.ptr.numel() - 1
 
     @property
+    def num_nodes(self) -> int:
+        """Known without a look."""
+        return self.sparse.num_nodes
+
+    @property
+    def max_num_nodes(self) -> Tensor:
+        """Of the sizes."""
+        return self.sizes.max()
+
+    @cached_property
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         return self.sparse.ptr.diff()
@@ -85,7 +95,7 @@ def flat_graph(
     ptr = batch_pointer(batch, batch_size, x)
     if batch is None:
         batch = edge_index.new_zeros(x.size(0))
-    elif visible:
-        _checks.check_same_graph(edge_index, batch)
     sparse = make_graph(edge_index, edge_weight, ptr, x.size(0))
+    if visible and not sparse.stays_within(batch):
+        _checks.check_same_graph(edge_index, batch)
     return FlatGraph(edge_index, edge_weight, sparse, batch)

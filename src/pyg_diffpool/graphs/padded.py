@@ -69,6 +69,18 @@ class PaddedGraph(Graph):
         return self.adj.size(0)
 
     @property
+    def num_nodes(self) -> int | Tensor:
+        """Of the mask."""
+        if self.mask is not None:
+            return self.mask.sum().clamp(min=1)
+        return self.adj.size(0) * self.adj.size(1)
+
+    @property
+    def max_num_nodes(self) -> int:
+        """Rows of a block."""
+        return self.adj.size(1)
+
+    @property
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         if self.mask is not None:

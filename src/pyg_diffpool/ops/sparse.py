@@ -8,6 +8,7 @@ where :math:`G = S^{\top} S` serves the link prediction loss. Work and memory gr
 `E + N`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,7 +69,9 @@ class _SparsePool(torch.autograd.Function):
         x, weight, s = ctx.saved_tensors
         needs = Needs(*(ctx.needs_input_grad[i] for i in (0, 2, 3)))
         if torch.is_grad_enabled():
-            found = _second_order(ctx.graph, (x, weight, s), needs, grads)
+            found = differentiable_gradients(
+                plain_sparse_pool, ctx.graph, (x, weight, s), needs, grads
+            )
         else:
             found = pool_backward_kernel(ctx.graph, ctx.buffer, Pooled(*grads), needs)
         out_x, out_weight, out_s = found
@@ -77,15 +80,23 @@ class _SparsePool(torch.autograd.Function):
         return out_x, None, out_weight, out_s
 
 
-def _second_order(
+def differentiable_gradients(
+    function: Callable[..., tuple[Tensor, ...]],
     graph: SparseGraph,
     inputs: tuple[Tensor, ...],
     needs: Needs,
-    grads: tuple[Tensor, ...],
+    grads: tuple[Tensor | None, ...],
 ) -> tuple[Tensor | None, ...]:
-    """The same gradients, by operations that can be differentiated once more."""
+    """The gradients by way of `function`, which can be differentiated once more."""
     x, weight, s = inputs
-    out = plain_sparse_pool(x, graph, weight, s)
+    out = [
+        o
+        for o, d in zip(function(x, graph, weight, s), grads, strict=True)
+        if d is not None
+    ]
+    given = [d for d in grads if d is not None]
     wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
+    found = iter(
+        torch.autograd.grad(out, wanted, given, create_graph=True, allow_unused=True)
+    )
     return tuple(next(found) if need else None for need in needs)

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from pyg_diffpool.ops.graph import SparseGraph
 from pyg_diffpool.ops.pooled import Pooled
@@ -39,10 +38,11 @@ def pool_kernel(x: Tensor, graph: SparseGraph, s: Tensor) -> tuple[Pooled, Tenso
     """
     (n, c), k = x.shape, s.size(1)
     c4, k4 = align(c, s.dtype), align(k, s.dtype)
-    new = s.new_empty if (c, k) == (c4, k4) else s.new_zeros
-    buffer = new(n, c4 + 2 * k4)
+    buffer = _new(s, (c, k) == (c4, k4), n, c4 + 2 * k4)
     z, y, s4 = buffer.split([c4, k4, k4], 1)
     z[:, :c], s4[:, :k] = x, s
+    if k == k4:
+        s4 = s
     torch.mm(graph.matrix(s.dtype), s4, out=y)
     out = contract_kernel(s4, buffer, graph.ptr)[:, :k]
     x_, adj, gram = out.split([c4, k4, k4], 2)
@@ -56,25 +56,30 @@ def pool_backward_kernel(
     c, k = grads.x.size(2), grads.x.size(1)
     c4, k4 = align(c, buffer.dtype), align(k, buffer.dtype)
     s4 = buffer[:, c4 + k4 :]
-    d_x, d_adj, d_gram = (
-        pad(d, (0, width - d.size(2), 0, k4 - k))
-        for d, width in zip(grads, (c4, k4, k4), strict=True)
-    )
+    blocks = _new(buffer, (c, k) == (c4, k4), grads.x.size(0), k4, buffer.size(1))
+    d_x, d_y, d_s = blocks.split([c4, k4, k4], 2)
+    d_x[:, :k, :c], d_y[:, :k, :k] = grads.x, grads.adj
+    torch.add(grads.gram, grads.gram.transpose(1, 2), out=d_s[:, :k, :k])
     folded = graph.is_symmetric
     out_x = out_weight = out_s = back = None
     if needs.x:
         out_x = expand_kernel(s4, d_x, graph.ptr)[:, :c]
     if needs.weight or (needs.s and not folded):
-        back = expand_kernel(s4, d_adj, graph.ptr)
+        back = expand_kernel(s4, d_y, graph.ptr)
     if needs.weight and back is not None:
         out_weight = graph.edge_products(back, s4)
     if needs.s:
-        d_y = d_adj + d_adj.transpose(1, 2) if folded else d_adj
-        blocks = torch.cat([d_x, d_y, d_gram + d_gram.transpose(1, 2)], 2)
+        if folded:
+            d_y[:, :k, :k] += grads.adj.transpose(1, 2)
         out_s = expand_kernel(buffer, blocks.transpose(1, 2), graph.ptr)[:, :k]
         if not folded and back is not None:
             out_s = out_s + graph.transpose.matrix(s4.dtype) @ back[:, :k]
     return out_x, out_weight, out_s
+
+
+def _new(like: Tensor, filled: bool, *shape: int) -> Tensor:
+    """Memory that is about to be filled, or else zeros."""
+    return like.new_empty(shape) if filled else like.new_zeros(shape)
 
 
 def square_kernel(graph: SparseGraph, s: Tensor) -> Tensor:
