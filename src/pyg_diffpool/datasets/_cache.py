@@ -1,9 +1,9 @@
 """The user's cache folder, and files in it that are whole or not there."""
 
+import io
 import os
 import pickle
 import sys
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+
+from pyg_diffpool._files import write_whole
 
 _DAMAGE = (
     EOFError,
@@ -41,21 +43,16 @@ def cache_folder() -> Path:
 def save_atomically(content: Any, path: Path) -> None:
     """Write ``content`` so that ``path`` never holds a part of it.
 
-    The bytes go to a neighbouring file which then replaces ``path`` in one step: a
-    killed process leaves the old file, and of two processes that write the same
-    file the last one wins.
-
     Args:
         content: Whatever :func:`torch.save` accepts.
         path: The file to write. Its folder is created.
+
+    Raises:
+        OSError: If it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        torch.save(content, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getbuffer())
 
 
 def pack(data: Data) -> dict[str, Any]:

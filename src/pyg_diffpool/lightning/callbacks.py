@@ -1,6 +1,5 @@
 """Callbacks of the command line: times, progress, predictions."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
+
+from pyg_diffpool._files import write_whole
+from pyg_diffpool.lightning.logs import write_csv
 
 
 class EpochTimer(Callback):
@@ -112,8 +114,10 @@ class RandomState(Callback):
         if "loader" in states and generator is not None:
             generator.set_state(states["loader"].cpu())
         # The epoch's iterator exists already. It had drawn the seed of its workers
-        # from the generator before it will draw the order: do so again.
-        torch.empty((), dtype=torch.int64).random_(generator=generator)
+        # from the generator before it will draw the order: do so again, unless the
+        # states are those of the start, which were taken after that.
+        if trainer.global_step > 0:
+            torch.empty((), dtype=torch.int64).random_(generator=generator)
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -152,14 +156,11 @@ class PredictionWriter(BasePredictionWriter):
         """Write the file and say where it is."""
         del pl_module, batch_indices
         rows = list(_rows(trainer, predictions))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w", encoding="utf-8", newline="") as file:
-            if self.path.suffix == ".jsonl":
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-            else:
-                writer = csv.DictWriter(file, list(rows[0]) if rows else [])
-                writer.writeheader()
-                writer.writerows(rows)
+        if self.path.suffix == ".jsonl":
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            write_whole(self.path, lines.encode())
+        else:
+            write_csv(self.path, list(rows[0]) if rows else [], rows)
         rank_zero_info(f"{len(rows)} predictions written to {self.path}")
 
 

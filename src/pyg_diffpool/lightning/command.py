@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -20,6 +21,7 @@ from pyg_diffpool.lightning.callbacks import (
     PredictionWriter,
     RandomState,
 )
+from pyg_diffpool.lightning.interruption import Interruption, WholeCheckpointIO
 from pyg_diffpool.lightning.logs import continue_log, run_loggers
 from pyg_diffpool.lightning.module import GraphClassifier
 from pyg_diffpool.lightning.quiet import hush
@@ -104,6 +106,7 @@ class DiffPoolCLI(LightningCLI):
         callbacks: list[Callback] = list(given.callbacks or [])
         if self.subcommand == "fit":
             callbacks += [self._timer, RandomState(), ModelCheckpoint(**LAST)]
+            callbacks.append(Interruption(resumed=bool(config.ckpt_path)))
             if given.logger in (None, True):
                 kwargs["logger"] = run_loggers(config)
         else:
@@ -117,6 +120,9 @@ class DiffPoolCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Put the checkpoints into the folder of the run; continue its log."""
+        strategy = self.trainer.strategy
+        if type(strategy.checkpoint_io) is TorchCheckpointIO:  # not the user's own
+            strategy.checkpoint_io = WholeCheckpointIO()
         folder = Path(self.trainer.log_dir or ".").resolve()
         for checkpoint in self.trainer.checkpoint_callbacks:
             if isinstance(checkpoint, ModelCheckpoint) and checkpoint.dirpath is None:

@@ -1,12 +1,16 @@
 """The folder of a run and its logs."""
 
 import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from pyg_diffpool._files import write_whole
 
 METRICS_FILE = "metrics.csv"
 
@@ -49,7 +53,13 @@ def continue_log(logger: CSVLogger, checkpoint: Path) -> None:
         rows = [row for row in reader if int(row["epoch"]) <= epoch]
         names = list(reader.fieldnames or [])
     logger.experiment.metrics_keys = names
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, names, rows)
+
+
+def write_csv(path: Path, names: list[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows under a line of names, all or nothing."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())

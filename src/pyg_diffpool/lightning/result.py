@@ -13,6 +13,8 @@ import torch_geometric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from pyg_diffpool._files import write_whole
+
 
 def evaluate_on_one_device(
     trainer: Trainer,
@@ -86,7 +88,7 @@ def print_result(result: dict[str, Any], path: Path | None = None) -> None:
     """Write a result as one JSON line to stdout and, if given, to a file."""
     line = json.dumps(result)
     if path is not None:
-        path.write_text(line + "\n", encoding="utf-8")
+        write_whole(path, f"{line}\n".encode())
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
