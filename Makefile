@@ -1,6 +1,7 @@
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
 # make lint    formatting, lint, types
+# make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
 # make reproduce TABLE=paper|fair|code2
 #              a published table beside our figures; goes on where it stopped;
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: train test lint bench reproduce clean
+.PHONY: train test lint docs bench reproduce clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +32,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -d build/doctrees docs build/docs
 
 # torch-scatter, which a peer imports, is built against the torch at hand.
 bench: $(READY)

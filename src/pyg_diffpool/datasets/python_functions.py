@@ -131,17 +131,17 @@ class PythonFunctions(InMemoryDataset):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes: 20, or fewer if there are fewer first words."""
+        """Number of classes, 20, or fewer if there are fewer first words."""
         return len(self.class_names)
 
     @property
     def num_node_types(self) -> int:
-        """Number of node types: ``x[:, 0]`` is below it."""
+        """Number of node types, ``x[:, 0]`` is below it."""
         return len(self.type_vocabulary)
 
     @property
     def num_node_attributes(self) -> int:
-        """Number of node attributes: ``x[:, 1]`` is below it."""
+        """Number of node attributes, ``x[:, 1]`` is below it."""
         return len(self.attribute_vocabulary)
 
     @property
