@@ -24,7 +24,10 @@ root_doc = "index"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(torch|torch_geometric|lightning|torchmetrics|matplotlib)\..*"),
-    ("py:.*", r"(collections|pathlib|typing|numpy|optional|Tensor|Module|Path).*"),
+    (
+        "py:.*",
+        r"(collections|pathlib|typing|numpy|optional|Tensor|Module|Path|MissingExtraError).*",
+    ),
 ]
 default_role = "literal"
 

@@ -87,7 +87,9 @@ def test_options_of_the_commands_exist(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_script_for_several_processes_runs(tmp_path: Path) -> None:
     page = (DOCS / "scaling.md").read_text(encoding="utf-8")
-    script = re.search(r"^:caption: train.py\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    script = re.search(
+        r"^:caption: train.py\n(.*?)^```", page, re.DOTALL | re.MULTILINE
+    )
     assert script
     (tmp_path / "train.py").write_text(script[1])
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
