@@ -8,7 +8,7 @@ from torch_geometric.typing import Adj
 from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import is_dense
 from pyg_diffpool.assignment import cluster_budget
-from pyg_diffpool.conv import call_gnn
+from pyg_diffpool.conv import call_gnn, masked_edges
 from pyg_diffpool.graphs import Graph, flat_graph, padded_graph
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.pooling import (
@@ -34,6 +34,13 @@ class DiffPool(Module):
     and never makes it dense; further levels take the small dense graphs that the level
     before gave. There the same layers run with the edge weights :math:`A'`; a layer
     that cannot use weights says so.
+
+    PyG's explainers work on models of such levels. An edge mask multiplies the messages
+    of both GNNs and, in :math:`S^{\top} A S`, the edge itself, so that an edge with the
+    mask 0 has no part in the pooled graph either. Degrees stay those of all edges, as
+    in PyG. Padded graphs, such as pooled ones, have other edges and know of no mask. A
+    layer with `layer.explain = False` is left out by PyG; where no layer of either GNN
+    is masked, neither is :math:`A`.
 
     Args:
         embed: The embedding GNN, called as `embed(x, edge_index)`; a layer, a model
@@ -126,7 +133,8 @@ class DiffPool(Module):
         Raises:
             TypeError: See :func:`diff_pool`.
             ValueError: See :func:`diff_pool`; or if a GNN cannot use the edge
-                weights, or both or neither of `assign` and `s` are given.
+                weights, both or neither of `assign` and `s` are given, or an
+                explainer has masked other edges than these.
         """
         if (s is None) == (self.assign is None):
             raise ValueError(
@@ -149,6 +157,7 @@ class DiffPool(Module):
         if s is None:
             s = self._run(self.assign, x, flat)
         budget = self._budget(flat, num_clusters, s)
+        flat = masked_edges(flat, self.embed, self.assign)
         return pool_flat(z, flat, s, budget, self.options)
 
     @staticmethod

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
+from pyg_diffpool.conv.masks import masked_messages
 from pyg_diffpool.conv.rules import find_rule
 from pyg_diffpool.conv.signature import signature_of
 from pyg_diffpool.conv.turned import TurnedGraph
 from pyg_diffpool.conv.weights import edge_arguments
-from pyg_diffpool.graphs import Graph
+from pyg_diffpool.graphs import FlatGraph, Graph
 
 _WEIGHTS = ("edge_weight", "edge_attr")
 
@@ -65,6 +66,8 @@ class BoundLayer:
     def _graph(self, edge_index: Any) -> Graph | None:
         """The graph that the edges stand for, or `None` for those of the model."""
         graph, own, _ = self.binding
+        if isinstance(graph, FlatGraph):
+            graph = masked_messages(graph, self.conv)
         if edge_index is own:
             return graph
         if not isinstance(own, Tensor) or not isinstance(edge_index, Tensor):

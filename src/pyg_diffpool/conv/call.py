@@ -15,6 +15,7 @@ from torch_geometric.nn import MessagePassing, WLConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from pyg_diffpool.conv.bound import Binding, BoundLayer
+from pyg_diffpool.conv.masks import masks_off
 from pyg_diffpool.conv.signature import Signature, signature_of
 from pyg_diffpool.graphs import Graph, PaddedGraph
 
@@ -39,6 +40,13 @@ def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
         ValueError: If a layer cannot use the edge weights that the graph has, or if
             a dense layer meets a sparse graph.
     """
+    if isinstance(graph, PaddedGraph):
+        with masks_off(module):
+            return _call(module, x, graph)
+    return _call(module, x, graph)
+
+
+def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     signature = signature_of(module)
     if "adj" in signature.names:
         return _call_dense(module, x, graph)

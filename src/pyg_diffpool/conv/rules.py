@@ -28,7 +28,7 @@ def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
     options only those that a rule covers.
     """
     kind = type(conv)
-    if conv.explain or _is_watched(conv):
+    if _is_watched(conv) or (conv.explain and graph.edges[1] is None):
         return None
     if kind is GCNConv and conv.normalize and not (conv.improved or conv.cached):
         return gcn
@@ -122,6 +122,6 @@ def _plain_gat(conv: GATConv, graph: Graph) -> bool:
 
 
 def _is_watched(conv: MessagePassing) -> bool:
-    """Whether hooks wait for calls that a rule would not make."""
-    kinds = ("forward_hooks", "forward_pre_hooks", "backward_hooks")
-    return any(v for name, v in vars(conv).items() if v and name.endswith(kinds))
+    """Whether the user waits for calls that a rule would not make."""
+    kinds = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "explain_message")
+    return any(name.endswith(kinds) and bool(v) for name, v in vars(conv).items())

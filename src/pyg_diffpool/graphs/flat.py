@@ -78,6 +78,13 @@ class FlatGraph(Graph):
         """Nodes of each graph, `[B]`."""
         return self.sparse.ptr.diff()
 
+    def weighted(self, factor: Tensor) -> "FlatGraph":
+        """The graph with every edge weight multiplied by a factor, `[E]`."""
+        old, weight = self.sparse, self.edge_weight
+        weight = factor if weight is None else factor * weight
+        sparse = make_graph(self.edge_index, weight, old.ptr, old.num_nodes)
+        return FlatGraph(self.edge_index, weight, sparse, self.node_batch)
+
 
 def flat_graph(
     x: Tensor,  # [N, C]
