@@ -78,6 +78,20 @@ def test_curves_picture_is_readable(tmp_path):
     assert imread(tmp_path / "a.png").size > 0
 
 
+def test_every_level_has_its_curve_of_clusters_in_use(tmp_path):
+    log = tmp_path / "metrics.csv"
+    log.write_text(
+        "epoch,step,train/perplexity_1,train/perplexity_2,val/perplexity_1\n"
+        "0,3,7.5,2.5,\n0,3,,,6\n1,7,9.5,3.5,\n"
+    )
+    figure = draw_curves(log)
+    assert [a.get_title() for a in figure.axes][2:] == ["clusters in use", "accuracy"]
+    lines = {line.get_label(): line for line in figure.axes[2].get_lines()}
+    assert list(lines["level 1"].get_ydata()) == [7.5, 9.5]
+    assert list(lines["level 2"].get_ydata()) == [2.5, 3.5]
+    assert list(lines["level 1, validation"].get_ydata()) == [6.0]
+
+
 def test_curves_of_no_epoch_are_an_error(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,step\n")
     with pytest.raises(ValueError, match="Train for longer"):

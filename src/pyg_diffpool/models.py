@@ -31,6 +31,8 @@ class DiffPoolNet(Module):
     graph that is left. Every GNN has batch norm over real nodes after each layer and
     concatenates its layers before a linear map. The maximum over the nodes is read out
     of every level's embedding and of the last one; an MLP maps their concatenation.
+    PyG's explainers want the logits alone: give them a module that calls this one and
+    returns `.out`, with `forward(x, edge_index, batch=None)`.
 
     Args:
         in_channels: Width of float node features; or, for integer features `[N, F]`,
@@ -71,32 +73,6 @@ class DiffPoolNet(Module):
         >>> edge_index = torch.tensor([[0, 1, 3, 4], [1, 0, 4, 3]])
         >>> net(x, edge_index, batch=batch).out.shape
         torch.Size([2, 3])
-
-        PyG's explainers want a model that gives the logits alone; that of Captum hands
-        on further arguments by position:
-
-        >>> from torch_geometric.explain import Explainer, GNNExplainer
-        >>> class Logits(torch.nn.Module):
-        ...     def __init__(self, net):
-        ...         super().__init__()
-        ...         self.net = net
-        ...
-        ...     def forward(self, x, edge_index, batch=None):
-        ...         return self.net(x, edge_index, batch=batch).out
-        >>> explainer = Explainer(
-        ...     Logits(net),
-        ...     GNNExplainer(epochs=5),
-        ...     explanation_type="model",
-        ...     node_mask_type="attributes",
-        ...     edge_mask_type="object",
-        ...     model_config={
-        ...         "mode": "multiclass_classification",
-        ...         "task_level": "graph",
-        ...         "return_type": "raw",
-        ...     },
-        ... )
-        >>> explainer(x, edge_index, batch=batch, index=0).edge_mask.shape
-        torch.Size([4])
     """
 
     def __init__(

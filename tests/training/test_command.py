@@ -46,6 +46,16 @@ def test_fit_prints_and_writes_the_result(fitted):
     assert any(name.startswith("events.out.tfevents") for name in names)
 
 
+@pytest.mark.parametrize("stage", ["train", "val"])
+def test_the_number_of_clusters_in_use_is_logged(fitted, stage):
+    with (fitted[1] / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row[f"{stage}/perplexity_1"]]
+    assert len(rows) == 3
+    for level, k in ((1, 4), (2, 2)):
+        used = [float(row[f"{stage}/perplexity_{level}"]) for row in rows]
+        assert all(1 < value <= k for value in used)
+
+
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
 def test_checkpoint_is_safe_to_load(fitted, name):
     path = fitted[1] / name

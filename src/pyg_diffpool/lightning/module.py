@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from pyg_diffpool.models import DiffPoolNet
 from pyg_diffpool.output import DiffPoolNetOutput
+from pyg_diffpool.usage import perplexities
 
 Logged = dict[str, Tensor | MulticlassAccuracy]
 
@@ -29,6 +30,9 @@ class GraphClassifier(LightningModule):
 
     Every argument is a plain value and is kept in the checkpoint, so that
     ``GraphClassifier.load_from_checkpoint(path, weights_only=True)`` works.
+
+    Each stage also logs ``perplexity_1``, ... for each level: the number of clusters
+    in use (:func:`~pyg_diffpool.usage.perplexity`).
 
     Args:
         in_channels: Size of the node features, or the number of categories of
@@ -161,14 +165,13 @@ class GraphClassifier(LightningModule):
             + self.entropy_weight * output.entropy_loss
         )
         accuracy(output.out, target)
-        shown: dict[str, Tensor | MulticlassAccuracy] = {
-            "loss": loss,
-            "accuracy": accuracy,
-        }
-        parts: dict[str, Tensor | MulticlassAccuracy] = {
+        used = perplexities(output.levels, batch.batch, batch.num_graphs)
+        shown: Logged = {"loss": loss, "accuracy": accuracy}
+        parts: Logged = {
             "cross_entropy": cross_entropy,
             "link_loss": output.link_loss,
             "entropy_loss": output.entropy_loss,
+            **{f"perplexity_{i}": value for i, value in enumerate(used, start=1)},
         }
         for values, prog_bar in ((shown, True), (parts, False)):
             self.log_dict(

@@ -37,7 +37,7 @@ def read_curves(path: Path) -> Curves:
 
 
 def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
-    """Draw losses and accuracies over the epochs of a run.
+    """Draw losses, clusters in use and accuracies over the epochs of a run.
 
     Args:
         path: ``metrics.csv`` of the run.
@@ -48,8 +48,10 @@ def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
         ValueError: If the file holds no epoch.
     """
     curves = read_curves(path)
-    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
-    entropy, auxiliary, accuracy = figure.subplots(1, 3)
+    levels = sorted(name for name in curves if name.startswith("train/perplexity_"))
+    figure = Figure(figsize=(13.5 if levels else 10.5, 3.6), layout="constrained")
+    axes = list(figure.subplots(1, 4 if levels else 3))
+    entropy, auxiliary, accuracy = (*axes[:2], axes[-1])
     _draw(entropy, curves, "cross entropy", _both("cross_entropy"))
     lines = (
         ("train/link_loss", "link prediction", TRAIN, "-"),
@@ -59,6 +61,9 @@ def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
     )
     _draw(auxiliary, curves, "auxiliary losses", lines)
     auxiliary.set_yscale("log")
+    if levels:
+        _draw(axes[2], curves, "clusters in use", _by_level(len(levels)))
+        axes[2].set_ylim(bottom=1)
     _draw(accuracy, curves, "accuracy", _both("accuracy"))
     best = curves.get("val/accuracy")
     if best:
@@ -72,7 +77,7 @@ def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
         )
     entropy.set_ylim(bottom=0)
     accuracy.set_ylim(0, 1)
-    for axis in (entropy, auxiliary, accuracy):
+    for axis in axes:
         axis.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.2),
@@ -88,6 +93,21 @@ def _both(name: str) -> tuple[tuple[str, str, str, str], ...]:
         (f"train/{name}", "training", TRAIN, "-"),
         (f"val/{name}", "validation", VAL, "-"),
     )
+
+
+def _by_level(num_levels: int) -> list[tuple[str, str, str, str]]:
+    """Every level in a colour of its own, the validation dotted."""
+    colors = (TRAIN, VAL, THIRD)
+    return [
+        (
+            f"{stage}/perplexity_{level}",
+            f"level {level}{note}",
+            colors[(level - 1) % 3],
+            style,
+        )
+        for stage, note, style in (("train", "", "-"), ("val", ", validation", ":"))
+        for level in range(1, num_levels + 1)
+    ]
 
 
 def _draw(
