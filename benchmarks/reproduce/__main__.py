@@ -9,7 +9,7 @@ from types import ModuleType
 
 import torch
 
-from benchmarks.reproduce import fair, paper
+from benchmarks.reproduce import code2, fair, paper
 from benchmarks.reproduce.networks import METHODS
 from benchmarks.reproduce.records import MissingFoldsError, recorded
 from benchmarks.reproduce.report import write_report
@@ -18,11 +18,12 @@ from benchmarks.reproduce.sets import AbsentSetError
 from benchmarks.reproduce.settings import FAIR_GRID, PAPER
 from benchmarks.results import FOLDER
 
-TABLES: dict[str, ModuleType] = {"paper": paper, "fair": fair}
-SETS = {"paper": tuple(PAPER), "fair": tuple(FAIR_GRID)}
+TABLES: dict[str, ModuleType] = {"paper": paper, "fair": fair, "code2": code2}
+SETS = {"paper": tuple(PAPER), "fair": tuple(FAIR_GRID), "code2": tuple(code2.SETTINGS)}
 ROWS = {
     "paper": ("GraphSAGE", "DiffPool-Det", "DiffPool-NoLP", "DiffPool", "S2V"),
     "fair": ("DiffPool", "DeepSets"),
+    "code2": code2.METHODS,
 }
 
 
@@ -33,10 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.results / options.table
     sets = options.sets or SETS[options.table]
     methods = options.methods or ROWS[options.table]
+    known = code2.METHODS if options.table == "code2" else tuple(METHODS)
+    methods = list(known) if methods == ["all"] else methods
+    if not set(methods) <= set(known):
+        sys.exit(f"Expected '--methods' of {', '.join(known)} (got {methods}).")
+    folds = options.folds or range(1 if options.table == "code2" else 10)
     if options.report:
         there = recorded(folder)
         sets = options.sets or [name for name in sets if name in there]
-        methods = options.methods or list(METHODS)
+        methods = methods if options.methods else list(known)
         methods = [m for m in methods if any(m in there[name] for name in sets)]
     request = Request(
         options.data,
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder,
         sets,
         methods,
-        options.folds,
+        folds,
         options.epochs,
     )
     try:
@@ -76,16 +82,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--sets", type=_names, metavar="A,B", help="data sets (default: all)")
     add(
         "--methods",
-        type=_methods,
+        type=_names,
         metavar="A,B",
         help=f"of {', '.join(METHODS)}, or all (default: the rows of the publication)",
     )
     add(
         "--folds",
         type=_folds,
-        default=range(10),
         metavar="0,1",
-        help="folds to run here; the table needs all ten (default: all)",
+        help="folds to run here; the table needs all ten (default: all). For code2 "
+        "seeds (default: 0)",
     )
     add("--data", type=Path, metavar="DIR", help="NAME/raw of each set lies here")
     add("--splits", type=Path, metavar="DIR", help="published folds of 'fair'")
@@ -98,16 +104,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
-
-
-def _methods(text: str) -> list[str]:
-    names = list(METHODS) if text == "all" else _names(text)
-    for name in names:
-        if name not in METHODS:
-            raise argparse.ArgumentTypeError(
-                f"expected methods of {', '.join(METHODS)} (got '{name}')"
-            )
-    return names
 
 
 def _folds(text: str) -> list[int]:

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from benchmarks.reproduce import published
-from benchmarks.reproduce.folds import NUM_FOLDS, fair_fold
+from benchmarks.reproduce.folds import fair_fold
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import Shape, make_network
 from benchmarks.reproduce.networks.build import NEEDS_CLUSTERS
@@ -118,7 +118,7 @@ def summarise(request: Request) -> dict[str, Any]:
     for name in request.sets:
         settings = describe(grid_of(name, request))
         for method in request.methods:
-            records = read_all(request.results, name, method, settings, NUM_FOLDS)
+            records = read_all(request.results, name, method, settings)
             folds = torch.tensor([record["test_mean"] for record in records]) * 100
             rows.append(
                 {

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from benchmarks.reproduce import published
-from benchmarks.reproduce.folds import NUM_FOLDS, paper_fold
+from benchmarks.reproduce.folds import paper_fold
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import Shape, make_network
 from benchmarks.reproduce.networks.build import NEEDS_CLUSTERS
@@ -92,7 +92,7 @@ def summarise(request: Request) -> dict[str, Any]:
     for name in request.sets:
         settings = settings_of(name, request).describe()
         for method in request.methods:
-            records = read_all(request.results, name, method, settings, NUM_FOLDS)
+            records = read_all(request.results, name, method, settings)
             paper = published.PAPER.get(method, {}).get(name)
             row = {"dataset": name, "method": method, "published": paper}
             rows.append({**row, **summary(records)})

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,26 @@ def recorded(folder: Path) -> dict[str, list[str]]:
 
 
 def read_all(
-    folder: Path, dataset: str, method: str, settings: object, num_folds: int
+    folder: Path,
+    dataset: str,
+    method: str,
+    settings: object,
+    folds: Sequence[int] = range(10),
 ) -> list[dict[str, Any]]:
-    """All folds of a method on a set.
+    """All folds, or seeds, of a method on a set.
 
     Raises:
         MissingFoldsError: If one is missing.
     """
     records = [
         read_record(record_path(folder, dataset, method, fold), settings)
-        for fold in range(num_folds)
+        for fold in folds
     ]
-    missing = [fold for fold, record in enumerate(records) if record is None]
+    pairs = zip(folds, records, strict=True)
+    missing = [fold for fold, record in pairs if record is None]
     if missing:
         raise MissingFoldsError(
-            f"Expected all {num_folds} folds of {method} on {dataset} (folds "
+            f"Expected all {len(folds)} folds of {method} on {dataset} (folds "
             f"{', '.join(map(str, missing))} are missing). Run them with "
             f'\'--sets {dataset} --methods "{method}" '
             f"--folds {','.join(map(str, missing))}'."

@@ -1,7 +1,7 @@
 """How each set is trained; the same for all methods."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -11,11 +11,13 @@ class Training:
     Attributes:
         epochs: Passes over the training graphs.
         batch_size: Graphs in a mini-batch.
-        lr: The largest learning rate of Adam; it rises over the first twentieth and
-            falls to 0 as a cosine.
+        lr: The largest learning rate of Adam.
+        schedule: `"cosine"` rises to it over the first twentieth of the steps and
+            falls to 0 as a cosine; `"constant"` stays there.
         weight_decay: Decoupled, as in AdamW.
         dropout: In GNNs and classifier.
         hidden: Width of all layers.
+        layers: Layers of each GNN.
         clusters: K of each level.
         link_weight: Weight of link losses, and of the peers' other auxiliary losses.
         entropy_weight: Weight of the entropy.
@@ -29,9 +31,11 @@ class Training:
     epochs: int = 150
     batch_size: int = 64
     lr: float = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: float = 1e-2
     dropout: float = 0.3
     hidden: int = 64
+    layers: int = 3
     clusters: tuple[int, ...] = (16, 4)
     link_weight: float = 1.0
     entropy_weight: float = 0.1
@@ -48,7 +52,7 @@ class Training:
 DEFAULT = Training()
 
 PAPER: dict[str, Training] = {
-    "ENZYMES": DEFAULT,
+    "ENZYMES": replace(DEFAULT, epochs=100, lr=2e-3, drop_nodes=0.1, noise=0.1),
     "PROTEINS": replace(DEFAULT, epochs=60, hidden=32, dropout=0.5),
     "DD": replace(DEFAULT, epochs=40, batch_size=32, dropout=0.5, clusters=(32, 8)),
     "COLLAB": replace(DEFAULT, epochs=30, dropout=0.2),

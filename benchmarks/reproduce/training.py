@@ -44,8 +44,10 @@ def train(
     settings: Training,
     seed: int,
     on_epoch: Callable[[], object] = lambda: None,
+    measure: Callable[[Module, GraphStore, Tensor], float] | None = None,
 ) -> Curves:
-    """Train on `graphs` and measure the accuracy on every part after every epoch."""
+    """Train on `graphs` and measure every part after every epoch, by accuracy."""
+    measure = accuracy if measure is None else measure
     random = torch.Generator().manual_seed(seed)
     averaged = copy.deepcopy(network)
     steps = settings.epochs * math.ceil(graphs.numel() / settings.batch_size)
@@ -55,9 +57,7 @@ def train(
         weight_decay=settings.weight_decay,
         foreach=True,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.lr, total_steps=steps + 1, pct_start=0.05
-    )
+    schedule = make_schedule(optimizer, settings, steps)
     curves = Curves([], [], {name: [] for name in parts}, 0.0)
     start = time.perf_counter()
     for epoch in range(settings.epochs):
@@ -66,21 +66,33 @@ def train(
         loss_sum, correct = torch.zeros(()), torch.zeros(())
         for batch in store.batches(graphs, settings.batch_size, random):
             out, auxiliary = network(augmented(batch, settings))
-            loss = cross_entropy(out, batch.y) + auxiliary
+            loss = cross_entropy(out.flatten(0, -2), batch.y.flatten()) + auxiliary
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             average_weights(averaged, network, decay)
             loss_sum += loss.detach() * batch.num_graphs
-            correct += (out.detach().argmax(1) == batch.y).sum()
+            right = out.detach().argmax(-1) == batch.y
+            correct += right.float().mean() * batch.num_graphs
         copy_buffers(averaged, network)
         curves.loss.append(round(float(loss_sum) / graphs.numel(), 4))
         curves.train.append(round(float(correct) / graphs.numel(), 4))
         for name, part in parts.items():
-            curves.parts[name].append(accuracy(averaged, store, part))
+            curves.parts[name].append(measure(averaged, store, part))
         on_epoch()
     return replace(curves, seconds=round(time.perf_counter() - start, 1))
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, settings: Training, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The course of the learning rate."""
+    if settings.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.lr, total_steps=steps + 1, pct_start=0.05
+    )
 
 
 def accuracy(

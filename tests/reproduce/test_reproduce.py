@@ -173,7 +173,7 @@ def test_records_of_other_settings_are_refused(tu_root: Path, tmp_path: Path) ->
     with pytest.raises(SystemExit, match="of these settings"):
         main([*arguments(tu_root, results, "--folds", "0"), "--epochs", "2"])
     with pytest.raises(MissingFoldsError):
-        read_all(tmp_path, "ENZYMES", "DiffPool", {}, 10)
+        read_all(tmp_path, "ENZYMES", "DiffPool", {})
 
 
 def test_absent_sets_are_left_out_by_name(

@@ -28,6 +28,7 @@ class DiffPoolNetwork(Module):
             variant=variant,
             hidden_channels=training.hidden,
             num_clusters=training.clusters,
+            num_layers=training.layers,
             dropout=training.dropout,
             **options,
         )

@@ -49,7 +49,7 @@ class Shape:
         return make(
             in_channels,
             hidden if out_channels is None else out_channels,
-            num_layers=3,
+            num_layers=self.training.layers,
             dropout=self.training.dropout,
             l2_normalize=True,
         )
