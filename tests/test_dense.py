@@ -42,6 +42,33 @@ def test_equals_pyg(
     torch.testing.assert_close(grads, expected)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("shape", [(2, 4, 3, 2), (2, 2, 1, 3)])
+def test_gradients_of_both_orders(shape: tuple[int, ...], masked: bool) -> None:
+    inputs, mask = make(shape, torch.float64, masked)
+
+    def pool(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return dense_diff_pool(*inputs, mask)
+
+    assert torch.autograd.gradcheck(pool, inputs)
+    assert torch.autograd.gradgradcheck(pool, inputs)
+
+
+@pytest.mark.parametrize("used", range(4))
+def test_each_result_alone_has_its_gradient(used: int) -> None:
+    inputs, _ = make((2, 4, 3, 2), torch.float64, masked=False)
+    grads, expected = (
+        torch.autograd.grad(
+            pool(*inputs)[used].sum(),
+            inputs,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        for pool in (dense_diff_pool, pyg_dense_diff_pool)
+    )
+    torch.testing.assert_close(grads, expected)
+
+
 def test_two_dimensional_input() -> None:
     inputs, _ = make((1, 6, 3, 2), torch.float64, masked=False)
     flat = [t.squeeze(0) for t in inputs]

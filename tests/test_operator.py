@@ -248,11 +248,11 @@ def test_auto_takes_padding_for_tiny_even_graphs_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taken = []
-    for name in ("fused_pool", "_on_padded"):
+    for name in ("fused_flat", "_on_padded"):
         way = getattr(pooling, name)
         monkeypatch.setattr(
             pooling, name, lambda *a, n=name, w=way: (taken.append(n), w(*a))[1]
         )
     for name in ("undirected", "very uneven", "empty graph in the middle"):
         run(ZOO[name])
-    assert taken == ["_on_padded", "fused_pool", "_on_padded"]
+    assert taken == ["_on_padded", "fused_flat", "_on_padded"]

@@ -1,10 +1,9 @@
 """PyG's own function, to be had by changing the import."""
 
+import torch
 from torch import Tensor
 
-from pyg_diffpool import losses
-from pyg_diffpool.assignment import softmax_with_entropy
-from pyg_diffpool.ops import padded_pool
+from pyg_diffpool.fused import fused_padded, plain_padded
 
 
 def dense_diff_pool(
@@ -48,13 +47,17 @@ def dense_diff_pool(
     """
     x, adj, s = (t.unsqueeze(0) if t.dim() == 2 else t for t in (x, adj, s))
     b, m, _ = x.shape
-    s, entropy = softmax_with_entropy(s)
     if mask is not None:
-        real = mask.view(b, m, 1).to(x.dtype)
-        x, s, entropy = x * real, s * real, entropy * real.squeeze(-1)
-    out, out_adj = padded_pool(x, adj, s)
-    link_loss = losses.padded_frobenius(adj, s, out_adj)
+        mask = mask.view(b, m).bool()
+        x = x * mask.unsqueeze(-1)
+    level = plain_padded if _needs_plain(x, s) else fused_padded
+    out, out_adj, s, link_loss, entropy = level(x, adj.expand(b, m, m), s, mask)
     if normalize:
         link_loss = link_loss / adj.numel()
-    entropy_loss = entropy.mean()
-    return out, out_adj, link_loss.to(s.dtype), entropy_loss.to(s.dtype)
+    return out, out_adj, link_loss.to(s.dtype), (entropy / (b * m)).to(s.dtype)
+
+
+def _needs_plain(x: Tensor, s: Tensor) -> bool:
+    """Autocast and compilers work on single operations; half precision on a GPU."""
+    autocast = torch.is_autocast_enabled(x.device.type)
+    return autocast or torch.compiler.is_compiling() or s.dtype.itemsize < 4

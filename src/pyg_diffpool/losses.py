@@ -21,12 +21,12 @@ PROBABILITY_FLOOR = 1e-7
 
 def sparse_frobenius(graph: SparseGraph, s: Tensor, pooled: Pooled) -> Tensor:
     r""":math:`\|A - SS^\top\|_F` without a matrix of that shape, `[]`, float64."""
-    trace, gram = _trace(pooled.adj), pooled.gram
-    return _expanded(graph.square_sum, trace, gram, lambda: sparse_square(graph, s))
+    diagonal, gram = trace(pooled.adj), pooled.gram
+    return expanded(graph.square_sum, diagonal, gram, lambda: sparse_square(graph, s))
 
 
 def padded_frobenius(
-    adj: Tensor,  # [B, M, M], or [1, M, M] for all
+    adj: Tensor,  # [B, M, M]
     s: Tensor,  # [B, M, K]
     pooled_adj: Tensor,  # [B, K, K]
 ) -> Tensor:
@@ -38,16 +38,15 @@ def padded_frobenius(
     turned = s.transpose(1, 2)
     if s.size(2) >= s.size(1):
         return root(square_sum(adj - s @ turned))
-    copies = s.size(0) // adj.size(0)
 
     def exact() -> Tensor:
         return square_sum((adj - s @ turned).detach())
 
-    trace, gram = _trace(pooled_adj), turned @ s
-    return _expanded(copies * square_sum(adj), trace, gram, exact)
+    diagonal, gram = trace(pooled_adj), turned @ s
+    return expanded(square_sum(adj), diagonal, gram, exact)
 
 
-def _expanded(
+def expanded(
     adj_square: Tensor,  # [], float64
     trace: Tensor,  # [], float64
     gram: Tensor,  # [B, K, K]
@@ -79,7 +78,8 @@ def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
     return root
 
 
-def _trace(adj: Tensor) -> Tensor:
+def trace(adj: Tensor) -> Tensor:
+    """Of all blocks together, `[]`, float64."""
     return adj.diagonal(dim1=1, dim2=2).sum(dtype=torch.double)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from pyg_diffpool import _checks, losses
 from pyg_diffpool.assignment import assign, cluster_mask, mask_logits, num_columns
 from pyg_diffpool.distributed import is_shared, max_over_ranks, sum_over_ranks
-from pyg_diffpool.fused import fused_pool
+from pyg_diffpool.fused import fused_flat, fused_padded
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
 from pyg_diffpool.ops import device, padded_pool, sparse_pool
 from pyg_diffpool.output import DiffPoolOutput
@@ -53,10 +53,10 @@ def pool_flat(
     budget = None if num_clusters is None else exists[graph.batch]
     backend = _choose(graph) if options.backend == "auto" else options.backend
     with torch.autocast(x.device.type, enabled=False):
-        if _can_fuse(s, dtype, backend, options.link):
+        if backend == "sparse" and _can_fuse(s, dtype, options.link):
             logits = mask_logits(s, budget, dtype)
-            pooled = fused_pool(x.to(dtype), graph.sparse, logits)
-            z, adj, p, link_loss, entropy = pooled
+            level = fused_flat(x.to(dtype), graph.sparse, logits)
+            z, adj, p, link_loss, entropy = level
         else:
             p, entropies = assign(s, budget, k, dtype)
             entropy = entropies.sum()
@@ -82,16 +82,21 @@ def pool_padded(
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype = _work_dtype(x, s)
     budget = None if num_clusters is None else exists.unsqueeze(1)
-    p, entropy = assign(s, budget, k, dtype)
-    z = x.to(dtype)
-    if graph.mask is not None:
-        padding = ~graph.mask.unsqueeze(-1)
-        z, p = z.masked_fill(padding, 0), p.masked_fill(padding, 0)
-        entropy = entropy.masked_fill(~graph.mask, 0)
-    adj = graph.adj.to(dtype)
+    z, adj, mask = x.to(dtype), graph.adj.to(dtype), graph.mask
+    if mask is not None:
+        z = z.masked_fill(~mask.unsqueeze(-1), 0)
     with torch.autocast(x.device.type, enabled=False):
-        z, adj, link_loss = _dense(z, adj, p, graph.mask, options.link)
-    scalars = _divide(link_loss, entropy.sum(), graph, options)
+        if _can_fuse(s, dtype, options.link):
+            logits = mask_logits(s, budget, dtype)
+            z, adj, p, link_loss, entropy = fused_padded(z, adj, logits, mask)
+        else:
+            p, entropies = assign(s, budget, k, dtype)
+            if mask is not None:
+                p = p.masked_fill(~mask.unsqueeze(-1), 0)
+                entropies = entropies.masked_fill(~mask, 0)
+            entropy = entropies.sum()
+            z, adj, link_loss = _dense(z, adj, p, mask, options.link)
+    scalars = _divide(link_loss, entropy, graph, options)
     return _output(x, z, adj, exists, p, *scalars)
 
 
@@ -110,11 +115,10 @@ def _choose(graph: FlatGraph) -> Backend:
     return "padded" if largest <= 16 and even else "sparse"
 
 
-def _can_fuse(s: Tensor, dtype: torch.dtype, backend: Backend, link: Link) -> bool:
-    """Whether there is one operation for it all; a compiler makes its own."""
+def _can_fuse(s: Tensor, dtype: torch.dtype, link: Link) -> bool:
+    """Whether there is one operation for the whole level; a compiler makes its own."""
     learned = s.is_floating_point() and dtype.itemsize >= 4
-    wanted = backend == "sparse" and link == "frobenius"
-    return learned and wanted and not torch.compiler.is_compiling()
+    return learned and link == "frobenius" and not torch.compiler.is_compiling()
 
 
 def _on_sparse(

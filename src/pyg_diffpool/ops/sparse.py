@@ -8,13 +8,14 @@ where :math:`G = S^{\top} S` serves the link prediction loss. Work and memory gr
 `E + N`.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyg_diffpool.ops.compiled import compiled_sparse_pool, compiled_sparse_square
+from pyg_diffpool.ops.gradients import Gradients, plain_gradients
 from pyg_diffpool.ops.graph import SparseGraph, spmm
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import contract
@@ -34,7 +35,7 @@ def sparse_pool(
     """Pool every graph of the mini-batch."""
     if torch.compiler.is_compiling():
         return compiled_sparse_pool(x, graph, s)
-    out = _SparsePool.apply(x, graph, graph.weight, s)  # type: ignore[no-untyped-call]
+    out = _SparsePool.apply(x, graph.weight, s, graph)  # type: ignore[no-untyped-call]
     return Pooled(*out)
 
 
@@ -46,7 +47,7 @@ def sparse_square(graph: SparseGraph, s: Tensor) -> Tensor:
 
 
 def plain_sparse_pool(
-    x: Tensor, graph: SparseGraph, weight: Tensor | None, s: Tensor
+    graph: SparseGraph, x: Tensor, weight: Tensor | None, s: Tensor
 ) -> Pooled:
     """`sparse_pool` as it is defined, of operations with gradients of their own."""
     (c, k), y = (x.size(1), s.size(1)), spmm(graph, weight, s)
@@ -57,46 +58,22 @@ def plain_sparse_pool(
 class _SparsePool(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, graph: SparseGraph, weight: Tensor | None, s: Tensor
-    ) -> tuple[Tensor, ...]:
-        pooled, ctx.buffer = pool_kernel(x, graph, s)
+        ctx: Any, x: Tensor, weight: Tensor | None, s: Tensor, graph: SparseGraph
+    ) -> Pooled:
+        pooled, buffer = pool_kernel(x, graph, s)
         ctx.graph = graph
-        ctx.save_for_backward(x, weight, s)
-        return tuple(pooled)
+        ctx.save_for_backward(x, weight, s, buffer)
+        return pooled
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, s = ctx.saved_tensors
-        needs = Needs(*(ctx.needs_input_grad[i] for i in (0, 2, 3)))
+    def backward(ctx: Any, *grads: Tensor) -> Gradients:
+        *inputs, buffer = ctx.saved_tensors
+        needs = Needs(*ctx.needs_input_grad[:3])
         if torch.is_grad_enabled():
-            found = differentiable_gradients(
-                plain_sparse_pool, ctx.graph, (x, weight, s), needs, grads
-            )
-        else:
-            found = pool_backward_kernel(ctx.graph, ctx.buffer, Pooled(*grads), needs)
+            plain = partial(plain_sparse_pool, ctx.graph)
+            return *plain_gradients(plain, inputs, needs, grads), None
+        found = pool_backward_kernel(ctx.graph, buffer, Pooled(*grads), needs)
         out_x, out_weight, out_s = found
         if out_weight is not None:
-            out_weight = out_weight.to(weight.dtype)
-        return out_x, None, out_weight, out_s
-
-
-def differentiable_gradients(
-    function: Callable[..., tuple[Tensor, ...]],
-    graph: SparseGraph,
-    inputs: tuple[Tensor, ...],
-    needs: Needs,
-    grads: tuple[Tensor | None, ...],
-) -> tuple[Tensor | None, ...]:
-    """The gradients by way of `function`, which can be differentiated once more."""
-    x, weight, s = inputs
-    out = [
-        o
-        for o, d in zip(function(x, graph, weight, s), grads, strict=True)
-        if d is not None
-    ]
-    given = [d for d in grads if d is not None]
-    wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(
-        torch.autograd.grad(out, wanted, given, create_graph=True, allow_unused=True)
-    )
-    return tuple(next(found) if need else None for need in needs)
+            out_weight = out_weight.to(inputs[1].dtype)
+        return out_x, out_weight, out_s, None

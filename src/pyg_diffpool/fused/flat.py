@@ -1,0 +1,83 @@
+r"""A level on the sparse form.
+
+.. math::
+    D_A' = D_A - r I, \qquad D_G = r\, G, \qquad
+    dw_e = (S D_A')_i \cdot S_j + r\, w_e
+
+where :math:`D_A'` and :math:`D_G` are what the products of `ops.sparse_kernel` receive.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool.assignment import softmax_kernel, softmax_with_entropy
+from pyg_diffpool.fused.level import Level, link_rate, through_softmax
+from pyg_diffpool.losses import sparse_frobenius
+from pyg_diffpool.ops import Pooled, SparseGraph
+from pyg_diffpool.ops.gradients import Gradients, plain_gradients
+from pyg_diffpool.ops.sparse import plain_sparse_pool
+from pyg_diffpool.ops.sparse_kernel import Needs, pool_backward_kernel, pool_kernel
+
+
+def fused_flat(
+    x: Tensor,  # [N, C]
+    graph: SparseGraph,
+    logits: Tensor,  # [N, K]
+) -> Level:
+    """Pool every graph of the mini-batch by the softmax of `logits`."""
+    out = _FlatLevel.apply(x, graph.weight, logits, graph)  # type: ignore[no-untyped-call]
+    return Level(*out)
+
+
+def _plain(
+    graph: SparseGraph, x: Tensor, weight: Tensor | None, logits: Tensor
+) -> Level:
+    s, entropy = softmax_with_entropy(logits)
+    pooled = plain_sparse_pool(graph, x, weight, s)
+    norm = sparse_frobenius(graph, s, pooled)
+    return Level(pooled.x, pooled.adj, s, norm, entropy.sum())
+
+
+class _FlatLevel(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, logits: Tensor, graph: SparseGraph
+    ) -> Level:
+        ctx.set_materialize_grads(False)
+        s, log_s, entropy = softmax_kernel(logits)
+        pooled, buffer = pool_kernel(x, graph, s)
+        norm = sparse_frobenius(graph, s, pooled)
+        ctx.graph = graph
+        ctx.save_for_backward(x, weight, logits, s, log_s, buffer, pooled.gram, norm)
+        return Level(pooled.x, pooled.adj, s, norm, entropy.sum())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Gradients:
+        graph, saved = ctx.graph, ctx.saved_tensors
+        needs = Needs(*ctx.needs_input_grad[:3])
+        if torch.is_grad_enabled():
+            plain = partial(_plain, graph)
+            return *plain_gradients(plain, saved[:3], needs, grads), None
+        return *_gradients(graph, saved, needs, grads), None
+
+
+def _gradients(
+    graph: SparseGraph, saved: tuple[Tensor, ...], needs: Needs, grads: Gradients
+) -> Gradients:
+    x, weight, _, s, log_s, buffer, gram, norm = saved
+    d_x, d_adj, d_s, d_norm, d_entropy = grads
+    if d_x is None:
+        d_x = x.new_zeros(*gram.shape[:2], x.size(1))
+    rate = link_rate(norm, d_norm, gram.dtype)
+    d_adj = torch.zeros_like(gram) if d_adj is None else d_adj.clone()
+    d_adj.diagonal(dim1=1, dim2=2).sub_(rate)
+    pooled = Pooled(d_x, d_adj, rate * gram)
+    out_x, out_weight, out_s = pool_backward_kernel(graph, buffer, pooled, needs)
+    if out_weight is not None:
+        out_weight = (out_weight + rate * weight).to(weight.dtype)
+    if out_s is not None:
+        out_s = through_softmax(out_s, s, log_s, d_s, d_entropy)
+    return out_x, out_weight, out_s

@@ -1,0 +1,40 @@
+r"""What both forms share.
+
+With :math:`L = \|A - SS^\top\|_F` and incoming gradients :math:`d_L` and :math:`d_H`
+of the losses, :math:`r = d_L / L`, or 0 where L is 0, is what all gradients of L are
+proportional to; and the logits receive the gradient of S less :math:`d_H \log S`,
+through the softmax.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Level(NamedTuple):
+    """All that a level of DiffPool computes."""
+
+    x: Tensor  # [B, K, C]
+    adj: Tensor  # [B, K, K]
+    s: Tensor  # [N, K] or [B, M, K]
+    link_norm: Tensor  # [], float64
+    entropy: Tensor  # [], summed over the nodes
+
+
+def link_rate(norm: Tensor, grad: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """r, `[]`."""
+    if grad is None:
+        return norm.new_zeros((), dtype=dtype)
+    return torch.where(norm > 0, grad / norm, 0).to(dtype)
+
+
+def through_softmax(
+    out: Tensor, s: Tensor, log_s: Tensor, d_s: Tensor | None, d_entropy: Tensor | None
+) -> Tensor:
+    """The gradient of the logits from that of S, which is overwritten."""
+    if d_s is not None:
+        out += d_s
+    if d_entropy is not None:
+        out.addcmul_(d_entropy, log_s, value=-1)
+    return torch._softmax_backward_data(out, s, -1, s.dtype)
