@@ -16,7 +16,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from pyg_diffpool.conv.bound import Binding, BoundLayer
 from pyg_diffpool.conv.masks import masks_off
-from pyg_diffpool.conv.signature import Signature, signature_of
+from pyg_diffpool.conv.signature import Signature, layers_of, signature_of
 from pyg_diffpool.graphs import Graph, PaddedGraph
 
 
@@ -56,9 +56,8 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
             "nodes by integers). Take WLConvContinuous."
         )
     given = _facts(signature, graph)
-    has_layers = any(isinstance(m, MessagePassing) for m in module.modules())
     takes_edges = "edge_index" in signature.names
-    if not takes_edges and not (signature.takes_any and has_layers):
+    if not takes_edges and not (signature.takes_any and any(layers_of(module))):
         return _features(module, module(x, **_known(module, signature, given)), x)
     # Layers and PyG's models hand `edge_index` on untouched, so that a token will do
     # and a pooled graph's edges need not be listed.
@@ -143,7 +142,8 @@ def _view(module: Module, binding: Binding) -> Any:
     """`module` with its layers bound to the graph and all else shared."""
     if isinstance(module, MessagePassing):
         return BoundLayer(module, binding)
-    if not any(isinstance(m, MessagePassing) for m in module.modules()):
+    children = {n: m and _view(m, binding) for n, m in module._modules.items()}
+    if all(view is module._modules[name] for name, view in children.items()):
         return module
     # Not `copy.copy`: PyG's `Sequential` would write its forward anew each time.
     out = object.__new__(type(module))
@@ -151,6 +151,5 @@ def _view(module: Module, binding: Binding) -> Any:
     for name, value in module.__dict__.items():
         if isinstance(value, MethodType) and value.__self__ is module:
             out.__dict__[name] = MethodType(value.__func__, out)
-    children = module._modules.items()
-    out.__dict__["_modules"] = {n: m and _view(m, binding) for n, m in children}
+    out.__dict__["_modules"] = children
     return out

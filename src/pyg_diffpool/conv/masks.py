@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.nn import MessagePassing
 
+from pyg_diffpool.conv.signature import layers_of
 from pyg_diffpool.graphs import FlatGraph
 
 
@@ -69,4 +70,4 @@ def masked_messages(graph: FlatGraph, conv: MessagePassing) -> FlatGraph:
 
 
 def _explained(module: Module) -> list[MessagePassing]:
-    return [m for m in module.modules() if isinstance(m, MessagePassing) and m.explain]
+    return [conv for conv in layers_of(module) if conv.explain]
