@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from benchmarks.report import write_report
 from benchmarks.results import FOLDER, save
 from benchmarks.settings import Settings
 
-BENCHMARKS: dict[str, Callable[[Settings], dict[str, Any]]] = {
+BENCHMARKS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
     "operator": operators.run,
     "training_step": training_step.run,
     "growth": growth.run,
@@ -32,7 +32,8 @@ def main() -> None:
     for name, run in BENCHMARKS.items():
         if options.benchmark in (name, "all"):
             start = time.perf_counter()
-            path = save(name, run(settings), folder)
+            for content in run(settings):
+                path = save(name, content, folder)
             print(f"{path} after {time.perf_counter() - start:.0f} s")
     if options.benchmark in ("report", "all"):
         for path in write_report(folder):

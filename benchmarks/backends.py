@@ -5,6 +5,7 @@ its loss against the better of the two can be read off.
 """
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ BACKENDS = ("sparse", "padded", "auto")
 MOST_EDGES = 1_000_000
 
 
-def run(settings: Settings) -> dict[str, Any]:
+def run(settings: Settings) -> Iterator[dict[str, Any]]:
     """Measure the grid, or every second size of it."""
     step = 2 if settings.quick else 1
     budget = Budget(0.02, at_most=5) if settings.quick else Budget(0.2, at_most=30)
@@ -31,7 +32,7 @@ def run(settings: Settings) -> dict[str, Any]:
     loss = [p["times"]["auto"]["median"] / p["better"] for p in points]
     summary = {"points": len(points), "auto_over_better": sorted(loss)}
     print(f"auto over the better backend: at most {max(loss):.2f}")
-    return {"threads": settings.threads, "points": points, "summary": summary}
+    yield {"threads": settings.threads, "points": points, "summary": summary}
 
 
 def measure(b: int, n: int, density: float, k: int, budget: Budget) -> dict[str, Any]:

@@ -7,7 +7,7 @@ without a mask.
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ FUNCTIONS: dict[str, Callable[..., Sequence[Tensor]]] = {
 }
 
 
-def run(settings: Settings) -> dict[str, Any]:
+def run(settings: Settings) -> Iterator[dict[str, Any]]:
     """Measure the whole grid, or every second size."""
     step = 2 if settings.quick else 1
     sizes, widths = SIZES[::step], WIDTHS[::step]
@@ -38,7 +38,7 @@ def run(settings: Settings) -> dict[str, Any]:
     ]
     summary = summarise(points)
     print(summary)
-    return {"threads": settings.threads, "points": points, "summary": summary}
+    yield {"threads": settings.threads, "points": points, "summary": summary}
 
 
 def measure(b: int, m: int, c: int, k: int, budget: Budget) -> dict[str, Any]:

@@ -31,11 +31,11 @@ GRAPHS = tuple(2**i for i in range(3, 13))
 DENSE_LIMIT = 4e9
 
 
-def run(settings: Settings) -> dict[str, Any]:
+def run(settings: Settings) -> Iterator[dict[str, Any]]:
     """Measure both curves and fit them."""
     edges: Sequence[int] = EDGES[:3] if settings.quick else EDGES
     graphs: Sequence[int] = GRAPHS[:5:2] if settings.quick else GRAPHS
-    return {
+    yield {
         "threads": settings.threads,
         "one_graph": _curve(_one_graph(edges), settings),
         "batches": _curve(_batches(graphs, settings), settings),

@@ -1,7 +1,7 @@
 """Whole training steps of PyG's example model and of the same with this package."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +49,11 @@ SPECS = (
 )
 
 
-def run(settings: Settings) -> dict[str, Any]:
-    """Measure on all data sets that are there."""
+def run(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Measure on all data sets that are there; once more after each set."""
     measured: list[dict[str, Any]] = []
     absent: list[str] = []
+    content = {"threads": settings.threads, "datasets": measured, "absent": absent}
     for spec in SPECS:
         if not settings.wants(spec.dataset, QUICK):
             continue
@@ -66,7 +67,8 @@ def run(settings: Settings) -> dict[str, Any]:
         result = measure(graphs, settings)
         print(f"{spec.dataset}: {result}")
         measured.append({"dataset": spec.dataset, **result})
-    return {"threads": settings.threads, "datasets": measured, "absent": absent}
+        yield content
+    yield content
 
 
 def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[Data]:

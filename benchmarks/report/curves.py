@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.report import style
 
@@ -32,8 +32,10 @@ def grid(result: Result) -> Figure:
     share = [(i + 0.5) / len(ratios) for i in range(len(ratios))]
     axes.plot(share, ratios, color=style.BLUE)
     axes.axhline(1, color=style.BLACK, linewidth=1)
-    axes.set_yscale("log", base=2)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(2, subs=(1.0, 1.5)))
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("share of the points of the grid")
     axes.set_ylabel("times faster than PyG")
     axes.set_title(
