@@ -3,9 +3,10 @@
 Run it after a change: python docs/pictures/idea.py
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+BLUE, ORANGE, GREY, GREEN = "#0072B2", "#E69F00", "#808080", "#009E73"
 ROW, UNIT = 17, 17
 
 # Nodes by place, edges by number, the likeliest cluster of each node.
@@ -25,7 +26,7 @@ GRAPHS = (
 TOPS = (62, 186, 259)
 SUB_B = '<tspan baseline-shift="sub" font-size="9">b</tspan>'
 COLORS = {"0": BLUE, "1": ORANGE}
-PARTS = (("Z", 3, GREEN), ("A S", 2, ORANGE), ("S", 2, BLUE))
+PARTS = (("Z", 3, (GREY,)), ("A S", 2, (GREEN,)), ("S", 2, (BLUE, ORANGE)))
 RESULTS = ("X\u2032", "A\u2032", "SᵀS")
 
 
@@ -40,12 +41,18 @@ def line(x1: float, y1: float, x2: float, y2: float, width: float = 1.5) -> str:
     )
 
 
-def box(x: float, y: float, width: float, height: float, color: str) -> str:
-    place = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
-    return (
-        f'<rect {place} fill="{color}" fill-opacity="0.35"/>'
-        f'<rect {place} class="frame"/>'
-    )
+def box(
+    x: float, y: float, width: float, height: float, fills: Sequence[str], across: bool
+) -> str:
+    """A matrix; its columns, or `across` its rows, are filled in turn."""
+    out = []
+    dx, dy = (0.0, height / len(fills)) if across else (width / len(fills), 0.0)
+    for i, color in enumerate(fills):
+        place = f'x="{x + i * dx:g}" y="{y + i * dy:g}"'
+        size = f'width="{dx or width:g}" height="{dy or height:g}"'
+        out.append(f'<rect {place} {size} fill="{color}" fill-opacity="0.35"/>')
+    frame = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+    return "\n".join([*out, f'<rect {frame} class="frame"/>'])
 
 
 def text(x: float, y: float, words: str, size: int = 13, anchor: str = "middle") -> str:
@@ -66,12 +73,13 @@ def graph(left: float, top: float, index: int) -> list[str]:
 
 def matrices(left: float, top: float, rows: int, heads: bool) -> list[str]:
     """S of one graph and the right side of its product, `rows` high."""
-    out = [box(left, top, 2 * UNIT, rows * ROW, BLUE)]
+    out = [box(left, top, 2 * UNIT, rows * ROW, (BLUE, ORANGE), across=False)]
+    out.append(text(left + 2 * UNIT + 7, top + 9, "T", 11))
     if heads:
-        out.append(text(left + UNIT, 42, "Sᵀ"))
+        out.append(text(left + UNIT, 42, "S"))
     x = left + 62
-    for name, width, color in PARTS:
-        out.append(box(x, top, width * UNIT, rows * ROW, color))
+    for name, width, fills in PARTS:
+        out.append(box(x, top, width * UNIT, rows * ROW, fills, across=False))
         if heads:
             out.append(text(x + width * UNIT / 2, 42, name))
         x += width * UNIT
@@ -81,8 +89,8 @@ def matrices(left: float, top: float, rows: int, heads: bool) -> list[str]:
 def pooled(left: float, top: float, heads: bool) -> list[str]:
     """The block of the result of one graph, and the graph it stands for."""
     out, x = [], left
-    for name, (_, width, color) in zip(RESULTS, PARTS, strict=True):
-        out.append(box(x, top, width * UNIT, 2 * ROW, color))
+    for name, (_, width, _) in zip(RESULTS, PARTS, strict=True):
+        out.append(box(x, top, width * UNIT, 2 * ROW, (BLUE, ORANGE), across=True))
         if heads:
             out.append(text(x + width * UNIT / 2, 42, name))
         x += width * UNIT
