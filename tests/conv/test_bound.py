@@ -45,6 +45,11 @@ class OwnWeights(Model):
         return self.conv(x, edge_index, x[edge_index[0], 0])
 
 
+class CopiedEdges(Model):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.conv(x, edge_index.clone())
+
+
 class Aware(Model):
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
@@ -106,6 +111,12 @@ def test_weights_by_the_name_of_edge_features() -> None:
     torch.testing.assert_close(call_gnn(model, SAMPLE.x, graph()), expected)
 
 
+def test_a_copy_of_the_edges_keeps_their_weights() -> None:
+    expected = conv()(SAMPLE.x, SAMPLE.edge_index, WEIGHT)
+    out = call_gnn(CopiedEdges(conv()), SAMPLE.x, graph())
+    torch.testing.assert_close(out, expected)
+
+
 def test_layers_are_still_of_their_class() -> None:
     model = ByType()
     expected = model.layers[0](SAMPLE.x, SAMPLE.edge_index, WEIGHT).relu()
@@ -143,3 +154,11 @@ def test_only_features_are_taken(giving: Any) -> None:
     )
     with pytest.raises(TypeError, match="node features"):
         call_gnn(model, SAMPLE.x, graph())
+
+
+def test_weights_reach_a_compiled_part() -> None:
+    expected = conv()(SAMPLE.x, SAMPLE.edge_index, WEIGHT)
+    part = torch.compile(conv(), backend="eager")
+    model = pyg.Sequential("x, edge_index", [(part, "x, edge_index -> x")])
+    for module in (part, model):
+        torch.testing.assert_close(call_gnn(module, SAMPLE.x, graph()), expected)

@@ -1,7 +1,6 @@
 """Every layer of PyG, as `embed` and as `assign`, on the first and a pooled level."""
 
 import copy
-import inspect
 from typing import Any
 
 import pytest
@@ -22,10 +21,9 @@ from conv.layers import (
     WITHOUT_WEIGHTS,
     C,
 )
-from graphs import sample
-from pyg_diffpool import DiffPool, DiffPoolOutput, diff_pool
+from conv.levels import SAMPLE, call, gradients, pooled_level
+from pyg_diffpool import DiffPool, DiffPoolOutput
 
-SAMPLE = sample([5, 3, 7], channels=C).to(torch.float)
 # Each node receives from the four before it, in the order that MeshCNNConv wants.
 RING = torch.arange(8).repeat_interleave(4)
 RING = torch.stack([(RING - torch.arange(1, 5).repeat(8)) % 8, RING])
@@ -51,18 +49,6 @@ def level1(name: str) -> tuple[Tensor, Tensor, Tensor]:
     return x.clone().requires_grad_(), edge_index, batch
 
 
-def pooled_level() -> DiffPoolOutput:
-    """Weighted clusters, 3 of some graphs and 4 of others, with gradient."""
-    s = SAMPLE.s.clone().requires_grad_()
-    return diff_pool(
-        SAMPLE.x,
-        SAMPLE.edge_index,
-        s,
-        batch=SAMPLE.batch,
-        num_clusters=torch.tensor([4, 3, 4]),
-    )
-
-
 def by_pyg(
     module: Module,
     x: Tensor,
@@ -78,34 +64,14 @@ def by_pyg(
         return module(x, edge_index, weight)
     if isinstance(module, pyg.GPSConv):
         return module(x, edge_index, batch, edge_weight=weight)
-    if isinstance(module, pyg.Sequential):
-        if isinstance(module[0], pyg.GCN2Conv | pyg.FAConv):
-            if weight is None and not module[0].normalize:
-                weight = x.new_ones(edge_index.size(1))
-            return module[0](x, x, edge_index, weight)
-        offered = {"edge_weight": weight, "batch": batch}
-        names = list(module.signature.param_dict)[2:]
-        return module(x, edge_index, *[offered[name] for name in names])
+    first = module[0] if isinstance(module, pyg.Sequential) else None
+    if isinstance(first, pyg.FAConv) and weight is None and not first.normalize:
+        weight = x.new_ones(edge_index.size(1))
+    if isinstance(first, pyg.GCN2Conv | pyg.FAConv):
+        return first(x, x, edge_index, weight)
     if weight is None and type(module).__name__ in NEED_WEIGHTS:
         weight = x.new_ones(edge_index.size(1))
-    offered = {"edge_index": edge_index, "batch": batch, "edge_weight": weight}
-    if weight is not None:
-        offered["edge_attr"] = weight.unsqueeze(-1)
-    names = inspect.signature(module.forward).parameters
-    return module(x, **{k: v for k, v in offered.items() if k in names})
-
-
-def gradients(out: Tensor, module: Module, *inputs: Tensor) -> list[Tensor | None]:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
-    return list(
-        torch.autograd.grad(
-            (out * weights).sum(),
-            [*inputs, *parameters],
-            allow_unused=True,
-            retain_graph=True,
-        )
-    )
+    return call(module, x, edge_index, batch, weight)
 
 
 def pool_of(module: Module, role: str) -> DiffPool:

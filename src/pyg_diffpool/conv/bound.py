@@ -51,17 +51,19 @@ class BoundLayer:
         if graph is None or self._is_weighed(given):
             self._check_weights_used(names)
             return self.conv(*args, **kwargs)
-        x = given.get(names[0])
-        own = (names[0], "edge_index", *_WEIGHTS)
-        rest = {k: v for k, v in given.items() if k not in own and v is not None}
+        given = {
+            name: value
+            for name, value in given.items()
+            if value is not None and name not in _WEIGHTS
+        }
         rule = find_rule(self.conv, graph)
-        if rule is not None and not rest and isinstance(x, Tensor):
-            return rule(self.conv, x, graph)
-        edge_index, weight = graph.edges
-        rest |= edge_arguments(self.conv, edge_index, weight, rest)
-        leading = names[1 : names.index("edge_index")]
-        before = [rest.pop(name) for name in leading if name in rest]
-        return self.conv(x, *before, edge_index, **rest)
+        plain = given.keys() == {names[0], "edge_index"}
+        if rule is not None and plain and isinstance(given[names[0]], Tensor):
+            return rule(self.conv, given[names[0]], graph)
+        given["edge_index"], weight = graph.edges
+        given |= edge_arguments(self.conv, given["edge_index"], weight, given)
+        leading = names[: names.index("edge_index") + 1]
+        return self.conv(*[given.pop(name) for name in leading], **given)
 
     def _graph(self, edge_index: Any) -> Graph | None:
         """The graph that the edges stand for, or `None` for those of the model."""
@@ -74,6 +76,8 @@ class BoundLayer:
             return None
         if graph.edges[1] is None or edge_index.shape != own.shape:
             return None
+        if torch.equal(edge_index, own):
+            return graph
         return TurnedGraph(graph) if torch.equal(edge_index, own.flip(0)) else None
 
     def _is_weighed(self, given: dict[str, Any]) -> bool:

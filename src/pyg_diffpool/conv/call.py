@@ -140,9 +140,16 @@ def _call_dense(module: Module, x: Tensor, graph: Graph) -> Tensor:
 
 def _view(module: Module, binding: Binding) -> Any:
     """`module` with its layers bound to the graph and all else shared."""
+    compiled = module._modules.get("_orig_mod")
+    if compiled is not None:  # the result of `torch.compile` calls layers past a view
+        view = _view(compiled, binding)
+        return module if view is compiled else view
     if isinstance(module, MessagePassing):
         return BoundLayer(module, binding)
-    children = {n: m and _view(m, binding) for n, m in module._modules.items()}
+    children = {
+        name: None if child is None else _view(child, binding)
+        for name, child in module._modules.items()
+    }
     if all(view is module._modules[name] for name, view in children.items()):
         return module
     # Not `copy.copy`: PyG's `Sequential` would write its forward anew each time.

@@ -28,6 +28,9 @@ def layers_of(module: Module) -> Iterator[MessagePassing]:
 
 def signature_of(module: Module) -> Signature:
     """Of `module.forward`; PyG's `Sequential` declares its own."""
+    compiled = module._modules.get("_orig_mod")
+    if compiled is not None:
+        return signature_of(compiled)
     declared = getattr(getattr(module, "signature", None), "param_dict", None)
     if declared is not None:
         names = tuple(declared)

@@ -1,0 +1,54 @@
+"""The two kinds of level that layers and models meet, and PyG's own call on them."""
+
+import inspect
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from graphs import sample
+from pyg_diffpool import DiffPoolOutput, diff_pool
+
+C = 4
+SAMPLE = sample([5, 3, 7], channels=C).to(torch.float)
+
+
+def pooled_level() -> DiffPoolOutput:
+    """Weighted clusters, 3 of one graph and 4 of the others, with gradient."""
+    return diff_pool(
+        SAMPLE.x,
+        SAMPLE.edge_index,
+        SAMPLE.s.clone().requires_grad_(),
+        batch=SAMPLE.batch,
+        num_clusters=torch.tensor([4, 3, 4]),
+    )
+
+
+def call(
+    module: Module,
+    x: Tensor,
+    edge_index: Tensor,
+    batch: Tensor,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The module on edges, with all that it takes."""
+    declared = getattr(getattr(module, "signature", None), "param_dict", None)
+    names = declared or inspect.signature(module.forward).parameters
+    offered = {"edge_index": edge_index, "batch": batch, "edge_weight": weight}
+    if weight is not None:
+        offered["edge_attr"] = weight.unsqueeze(-1)
+    return module(x, **{k: v for k, v in offered.items() if k in names})
+
+
+def gradients(out: Tensor, module: Module, *inputs: Tensor) -> list[Tensor | None]:
+    """Of an uneven sum of `out`, by the inputs and then by the parameters."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+    return list(
+        torch.autograd.grad(
+            (out * weights).sum(),
+            [*inputs, *parameters],
+            allow_unused=True,
+            retain_graph=True,
+        )
+    )
