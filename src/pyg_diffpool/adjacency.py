@@ -25,6 +25,9 @@ def to_edges(
 ) -> tuple[Tensor, Tensor | None]:
     """The edge list `[2, E]` and its weights `[E]` or `None`.
 
+    A sparse tensor always has values; ones without a gradient are no weights. They are
+    read back from the device.
+
     Raises:
         TypeError: If `adj` is of no form that PyG knows.
         ValueError: If a sparse tensor comes with `edge_weight` beside it, or with
@@ -53,4 +56,10 @@ def to_edges(
             "Expected one value for each edge of a sparse 'adj' (got values of shape "
             f"{list(value.shape)})."
         )
-    return torch.stack([col, row]), value
+    return torch.stack([col, row]), None if _are_ones(value) else value
+
+
+def _are_ones(value: Tensor | None) -> bool:
+    if value is None or value.requires_grad or torch.compiler.is_compiling():
+        return False
+    return bool((value == 1).all())

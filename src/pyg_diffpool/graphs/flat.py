@@ -5,11 +5,13 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import to_edges
 from pyg_diffpool.graphs.base import Graph
+from pyg_diffpool.graphs.cached import cached_graph
 from pyg_diffpool.ops import SparseGraph, make_graph, spmm
 from pyg_diffpool.padding import batch_pointer
 
@@ -102,7 +104,13 @@ def flat_graph(
     ptr = batch_pointer(batch, batch_size, x)
     if batch is None:
         batch = edge_index.new_zeros(x.size(0))
-    sparse = make_graph(edge_index, edge_weight, ptr, x.size(0))
+    n, sparse = x.size(0), None
+    if isinstance(adj, EdgeIndex):
+        sparse = cached_graph(adj, edge_weight, ptr, n)
+    if sparse is None:
+        sparse = make_graph(edge_index, edge_weight, ptr, n)
     if visible and not sparse.stays_within(batch):
         _checks.check_same_graph(edge_index, batch)
+    if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
+        edge_index = adj  # so that layers, too, use what it has cached
     return FlatGraph(edge_index, edge_weight, sparse, batch)

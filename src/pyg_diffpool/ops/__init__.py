@@ -1,7 +1,7 @@
 """The arithmetic of pooling: two backends, no parameters, no checks."""
 
 from pyg_diffpool.ops import device
-from pyg_diffpool.ops.graph import SparseGraph, make_graph, spmm
+from pyg_diffpool.ops.graph import SparseGraph, inverse, is_sorted, make_graph, spmm
 from pyg_diffpool.ops.padded import padded_pool
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import contract, expand
@@ -13,6 +13,8 @@ __all__ = [
     "contract",
     "device",
     "expand",
+    "inverse",
+    "is_sorted",
     "make_graph",
     "padded_pool",
     "sparse_pool",

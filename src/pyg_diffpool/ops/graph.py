@@ -5,6 +5,7 @@ product: rows sorted, repeated edges summed, compressed rows (CSR) for the kerne
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,8 +24,9 @@ class SparseGraph:
     r"""A mini-batch of graphs, :math:`A` of shape `[N, N]`, block-diagonal.
 
     `weight[e]` is :math:`A_{ij}` for the edge from node `i = row[e]` to node
-    `j = col[e]`; `None` stands for ones. Rows ascend. A pair occurs once, or its
-    further occurrences carry the weight 0.
+    `j = col[e]`; `None` stands for ones. Rows ascend, and the columns of each row, if
+    not told otherwise. A pair occurs once, or its further occurrences carry the
+    weight 0.
     """
 
     row: Tensor  # [E], the sources
@@ -32,6 +34,8 @@ class SparseGraph:
     weight: Tensor | None  # [E]
     ptr: Tensor  # [B + 1], graph b holds the nodes ptr[b]:ptr[b + 1]
     num_nodes: int
+    by_target: Callable[[], Tensor] | None = None  # gives `transpose_order` if known
+    columns_ascend: bool = True
 
     @cached_property
     def crow(self) -> Tensor:
@@ -42,8 +46,10 @@ class SparseGraph:
     def stays_within(self, batch: Tensor) -> bool:
         """Whether no edge joins two graphs, read back from the device.
 
-        Targets ascend within a row, so its first and last tell.
+        Where targets ascend within a row, its first and last tell.
         """
+        if not self.columns_ascend:
+            return torch.equal(batch[self.row], batch[self.col])
         if self.row.numel() == 0:
             return True
         start, end = self.crow[:-1], self.crow[1:]
@@ -55,6 +61,8 @@ class SparseGraph:
     @cached_property
     def transpose_order(self) -> Tensor:
         """The order in which the edges are sorted by target, `[E]`."""
+        if self.by_target is not None:
+            return self.by_target()
         return torch.argsort(self.col, stable=True)
 
     @cached_property
@@ -65,7 +73,13 @@ class SparseGraph:
         order = self.transpose_order
         weight = None if self.weight is None else self.weight[order]
         return SparseGraph(
-            self.col[order], self.row[order], weight, self.ptr, self.num_nodes
+            self.col[order],
+            self.row[order],
+            weight,
+            self.ptr,
+            self.num_nodes,
+            by_target=lambda: inverse(order),
+            columns_ascend=False,
         )
 
     @cached_property
@@ -133,10 +147,9 @@ def make_graph(
     for the device, and the sort is cheap.
     """
     row, col = edge_index[0].contiguous(), edge_index[1].contiguous()
-    key = torch.add(col, row, alpha=num_nodes)
-    if device.is_readable(key) and bool((key[1:] > key[:-1]).all()):
+    if is_sorted(row, col, num_nodes):
         return SparseGraph(row, col, edge_weight, ptr, num_nodes)
-    key, order = torch.sort(key, stable=True)
+    key, order = torch.sort(_key(row, col, num_nodes), stable=True)
     first = torch.ones_like(key, dtype=torch.bool)
     first[1:] = key[1:] != key[:-1]
     if edge_weight is None:
@@ -146,6 +159,24 @@ def make_graph(
     summed = torch.zeros_like(edge_weight).index_add(0, run, edge_weight[order])
     weight = summed[run] * first
     return SparseGraph(row[order], col[order], weight, ptr, num_nodes)
+
+
+def is_sorted(major: Tensor, minor: Tensor, num_nodes: int) -> bool:
+    """Whether edges are seen to ascend strictly, so that none is repeated."""
+    if not device.is_readable(major):
+        return False
+    key = _key(major, minor, num_nodes)
+    return bool((key[1:] > key[:-1]).all())
+
+
+def inverse(order: Tensor) -> Tensor:
+    """The order that undoes `order`, `[E]`."""
+    position = torch.arange(order.numel(), device=order.device)
+    return torch.empty_like(position).scatter_(0, order, position)
+
+
+def _key(major: Tensor, minor: Tensor, num_nodes: int) -> Tensor:
+    return torch.add(minor, major, alpha=num_nodes)
 
 
 def spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:

@@ -1,0 +1,47 @@
+"""An `EdgeIndex` of PyG, whose own CSR and CSC serve instead of a sort.
+
+It sorts once for the one it is not sorted by, and keeps the result.
+"""
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+
+from pyg_diffpool.ops import SparseGraph, inverse, is_sorted
+
+
+def cached_graph(
+    edges: EdgeIndex,  # [2, E]
+    edge_weight: Tensor | None,  # [E]
+    ptr: Tensor,  # [B + 1]
+    num_nodes: int,
+) -> SparseGraph | None:
+    """The graph, or `None` where the order is not known or edges are repeated."""
+    if not edges.is_sorted or torch.compiler.is_compiling():
+        return None
+    row, col = edges.as_tensor()
+    if edges.is_sorted_by_row:
+        if not is_sorted(row, col, num_nodes):
+            return None
+        return SparseGraph(
+            row, col, edge_weight, ptr, num_nodes, lambda: _order(edges.get_csc())
+        )
+    if not is_sorted(col, row, num_nodes):
+        return None
+    order = _order(edges.get_csr())
+    weight = None if edge_weight is None else edge_weight[order]
+    return SparseGraph(
+        row[order],
+        col[order],
+        weight,
+        ptr,
+        num_nodes,
+        by_target=lambda: inverse(order),
+        columns_ascend=False,
+    )
+
+
+def _order(compressed: tuple[tuple[Tensor, Tensor], Tensor | None]) -> Tensor:
+    (_, _), order = compressed
+    assert order is not None  # of the form that the edges do not stand in
+    return order
