@@ -84,7 +84,8 @@ class FlatGraph(Graph):
         """The graph with every edge weight multiplied by a factor, `[E]`."""
         old, weight = self.sparse, self.edge_weight
         weight = factor if weight is None else factor * weight
-        sparse = make_graph(self.edge_index, weight, old.ptr, old.num_nodes)
+        edges, _ = to_edges(self.edge_index)
+        sparse = make_graph(edges, weight, old.ptr, old.num_nodes)
         return FlatGraph(self.edge_index, weight, sparse, self.node_batch)
 
 
