@@ -26,7 +26,7 @@ def describe_run() -> dict[str, Any]:
     """All that is needed to tell two runs apart."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
         "commit": _commit(),
         "machine": {
             "cpu": _cpu_model(),

@@ -11,6 +11,7 @@ from benchmarks.reproduce.__main__ import main
 from benchmarks.reproduce.folds import fair_fold, paper_fold
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import METHODS, Shape, make_network
+from benchmarks.reproduce.networks.dropout import ByteDropout
 from benchmarks.reproduce.records import MissingFoldsError, read_all
 from benchmarks.reproduce.sets import AbsentSetError, load_store, standardized
 from benchmarks.reproduce.settings import Training
@@ -216,3 +217,19 @@ def test_store_of_graphs_without_edges() -> None:
     batch = GraphStore.of(graphs).take(torch.tensor([1, 0]))
     assert batch.batch.tolist() == [0, 0, 1]
     assert batch.edge_index.shape == (2, 0)
+
+
+def test_byte_dropout() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1000, 77, requires_grad=True)
+    layer = ByteDropout(0.25)
+    out = layer(x)
+    values, counts = out.unique(return_counts=True)
+    torch.testing.assert_close(values, torch.tensor([0.0, 4 / 3]))
+    assert 0.24 < float(counts[0]) / x.numel() < 0.26
+    by_place = (out == 0).flatten()[:76_000].view(-1, 8).float().mean(0)
+    assert ((by_place > 0.23) & (by_place < 0.27)).all()
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+    assert layer.eval()(x) is x
+    assert ByteDropout(0.0)(x) is x

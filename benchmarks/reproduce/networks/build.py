@@ -7,6 +7,7 @@ import torch
 from torch.nn import Module
 
 from benchmarks.reproduce.networks import flat, ours, selection, soft
+from benchmarks.reproduce.networks.dropout import replace_dropout
 from benchmarks.reproduce.networks.shape import Shape
 
 Make = Callable[[Shape], Module]
@@ -27,6 +28,8 @@ METHODS: dict[str, Make] = {
     "S2V": partial(ours.DiffPoolNetwork, variant="s2v"),
     "DiffPool-Random": ours.RandomDiffPool,
     "GraphSAGE": flat.FlatGraphSAGE,
+    "Set2Set": flat.FlatSet2Set,
+    "SortPool": flat.FlatSortPool,
     "DeepSets": flat.DeepSets,
     "PyG dense_diff_pool": _cluster(soft.PyGDiffPool),
     "tgp diff": _cluster(soft.TgpDiffPool),
@@ -37,7 +40,7 @@ METHODS: dict[str, Make] = {
     "PyG ASAP": _select(selection.asap),
     "PyG EdgePool": _select(selection.edge_pool),
 }
-"""All methods; the first seven need nothing but this package."""
+"""All methods."""
 
 NEEDS_CLUSTERS = ("DiffPool-Det",)
 """Those to which clusters are given."""
@@ -46,4 +49,6 @@ NEEDS_CLUSTERS = ("DiffPool-Det",)
 def make_network(method: str, shape: Shape, seed: int) -> Module:
     """The network with weights from the seed."""
     torch.manual_seed(seed)
-    return METHODS[method](shape)
+    network = METHODS[method](shape)
+    replace_dropout(network)
+    return network

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 from torch.nn import Linear, ReLU, Sequential
+from torch_geometric.nn import SortAggregation
+from torch_geometric.nn.aggr import Set2Set
 
 from benchmarks.reproduce.graph_store import GraphBatch
 from benchmarks.reproduce.networks.shape import Classifier, Shape
@@ -21,6 +23,38 @@ class FlatGraphSAGE(Classifier):
         z = self.embed(batch.x, batch.edge_index)
         read = readout(z, batch.batch, batch_size=batch.num_graphs)
         return self.logits([read]), torch.zeros(())
+
+
+class FlatSet2Set(Classifier):
+    """The embedding GNN and Set2Set (Vinyals et al. 2015), three rounds."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, 2)
+        self.embed = shape.gnn(shape.in_channels)
+        self.read = Set2Set(shape.training.hidden, processing_steps=3)
+
+    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Logits, no auxiliary loss."""
+        z = self.embed(batch.x, batch.edge_index)
+        read = self.read(z, batch.batch, dim_size=batch.num_graphs)
+        return self.logits([read]), torch.zeros(())
+
+
+class FlatSortPool(Classifier):
+    """The embedding GNN and the 30 nodes first in order (Zhang et al. 2018), mapped."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, 1)
+        hidden = shape.training.hidden
+        self.embed = shape.gnn(shape.in_channels)
+        self.sort = SortAggregation(k=30)
+        self.lin = Linear(30 * hidden, hidden)
+
+    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Logits, no auxiliary loss."""
+        z = self.embed(batch.x, batch.edge_index)
+        nodes = self.sort(z, batch.batch, dim_size=batch.num_graphs)
+        return self.logits([self.lin(nodes).relu()]), torch.zeros(())
 
 
 class DeepSets(Classifier):
