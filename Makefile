@@ -1,5 +1,6 @@
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
+# make test-accel  every test again, beside torch-scatter and torch-sparse
 # make lint    formatting, lint, types
 # make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: train test lint docs bench reproduce clean
+.PHONY: train test test-accel lint docs bench reproduce clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +28,14 @@ train: $(READY)
 # One thread for each test process: they already share the cores.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+# Both are built here, against the torch at hand: some 20 minutes on two cores.
+test-accel:
+	$(MAKE) VENV=.venv-accel .venv-accel/ready
+	.venv-accel/bin/python -m pip install --quiet setuptools wheel
+	.venv-accel/bin/python -m pip install --quiet --constraint constraints.txt \
+		--no-build-isolation --editable '.[dev,accel]'
+	$(MAKE) VENV=.venv-accel test
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -50,4 +59,4 @@ reproduce: $(READY)
 	$(BIN)/python -m benchmarks.reproduce $(TABLE) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-accel build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

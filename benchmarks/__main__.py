@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import backends, grid, growth, operators, training_step
+from benchmarks import accel, backends, grid, growth, operators, training_step
 from benchmarks.batches import default_root
 from benchmarks.report import write_report
 from benchmarks.results import FOLDER, save
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
     "growth": growth.run,
     "grid": grid.run,
     "backends": backends.run,
+    "accel": accel.run,
 }
 
 

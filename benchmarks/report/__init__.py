@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from benchmarks.report import bars, curves, tables
+from benchmarks.report.accel_table import accel
 from benchmarks.report.backend_table import backends
 from benchmarks.results import load
 
-TABLES = {**tables.TABLES, "backends": backends}
+TABLES = {**tables.TABLES, "backends": backends, "accel": accel}
 
 
 def write_report(folder: Path) -> list[Path]:
