@@ -33,7 +33,7 @@ class DiffPoolCode2(Module):
             among them. (default: `5002`)
         max_words: Length T of the predicted sequence. (default: `5`)
         hidden_channels: Width of every layer. (default: `256`)
-        num_clusters: K. (default: `32`)
+        num_clusters: Number of clusters, K. (default: `32`)
         dropout: Probability of dropout within the GNNs. (default: `0.0`)
 
     Example:
