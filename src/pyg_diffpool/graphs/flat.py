@@ -75,7 +75,7 @@ class FlatGraph(Graph):
         """Of the sizes."""
         return self.sizes.max()
 
-    @cached_property
+    @property  # not kept, which `torch.compile` could not follow
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         return self.sparse.ptr.diff()
