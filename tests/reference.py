@@ -17,6 +17,7 @@ class Reference(NamedTuple):
     assignment: Tensor  # [N, K]
     link_loss: Tensor  # []
     entropy_loss: Tensor  # []
+    edge_attr: Tensor | None = None  # [B, K, K, D]
 
 
 def adjacency(edge_index: Tensor, weight: Tensor, nodes: Tensor) -> Tensor:
@@ -28,6 +29,28 @@ def adjacency(edge_index: Tensor, weight: Tensor, nodes: Tensor) -> Tensor:
             at = torch.tensor([position[source]]), torch.tensor([position[target]])
             a = a.index_put(at, weight[e : e + 1], accumulate=True)
     return a
+
+
+def edge_features(
+    edge_index: Tensor, attr: Tensor, weight: Tensor | None, s: Tensor, nodes: Tensor
+) -> Tensor:
+    """The sum of `S[i, k] S[j, l] attr[e]` over edges e, or with weights their mean."""
+    position = {int(node): i for i, node in enumerate(nodes)}
+    k = s.size(1)
+    total = torch.zeros(k, k, attr.size(1), dtype=attr.dtype)
+    weights = torch.zeros(k, k, dtype=attr.dtype)
+    for e, (source, target) in enumerate(edge_index.t().tolist()):
+        if source in position:
+            shares = torch.outer(s[position[source]], s[position[target]])
+            if weight is not None:
+                shares = weight[e] * shares
+            total = total + shares.unsqueeze(-1) * attr[e]
+            weights = weights + shares
+    if weight is None:
+        return total
+    linked = weights > 0
+    mean = total / torch.where(linked, weights, 1.0).unsqueeze(-1)
+    return torch.where(linked.unsqueeze(-1), mean, 0.0)
 
 
 def entropy(p: Tensor) -> Tensor:
@@ -45,6 +68,8 @@ def diff_pool(
     num_clusters: list[int] | None = None,  # K_b of each graph
     link: str = "frobenius",
     normalize: bool | str = True,
+    edge_attr: Tensor | None = None,  # [E, D]
+    edge_reduce: str = "sum",
 ) -> Reference:
     x, logits = x.double(), logits.double()
     n, k = logits.shape
@@ -54,7 +79,7 @@ def diff_pool(
     if edge_weight is None:
         edge_weight = torch.ones(edge_index.size(1), dtype=torch.double)
     edge_weight = edge_weight.double()
-    xs, adjs, masks = [], [], []
+    xs, adjs, masks, attrs = [], [], [], []
     assignment = torch.zeros(n, k, dtype=torch.double)
     squares = bce = entropies = torch.zeros((), dtype=torch.double)
     sizes = []
@@ -69,6 +94,12 @@ def diff_pool(
         a = adjacency(edge_index, edge_weight, nodes)
         xs.append(s.t() @ x[nodes])
         adjs.append(s.t() @ a @ s)
+        if edge_attr is not None:
+            attr, by = (
+                edge_attr.double(),
+                edge_weight if edge_reduce == "mean" else None,
+            )
+            attrs.append(edge_features(edge_index, attr, by, s, nodes))
         masks.append((torch.arange(k) < budget) & (len(nodes) > 0))
         residual = a - s @ s.t()
         squares = squares + residual.square().sum()
@@ -86,4 +117,5 @@ def diff_pool(
         assignment,
         link_sum / max(pairs[normalize], 1),
         entropies / max(rows, 1),
+        torch.stack(attrs) if attrs else None,
     )

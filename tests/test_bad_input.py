@@ -89,6 +89,49 @@ BAD_FLAT: list[tuple[dict[str, Any], type, str]] = [
     ({"s": with_entry(INF), "check": True}, ValueError, "(got inf at [3, 1]"),
     ({"x": torch.full((5, 3), NAN), "check": True}, ValueError, "(got nan at [0, 0],"),
 ]
+ATTR = torch.ones(3, 4)
+NEGATIVE = torch.tensor([1.0, -0.5, 1.0])
+BAD_EDGE_ATTR: list[tuple[dict[str, Any], type, str]] = [
+    ({"edge_attr": torch.ones(2, 4)}, ValueError, "[E, D] = [3, D] with D >= 1 (got"),
+    ({"edge_attr": torch.ones(3, 0)}, ValueError, "D >= 1 (got [3, 0])"),
+    ({"edge_attr": torch.ones(3)}, ValueError, "2 or 4 dimensions (got 1: [3])"),
+    ({"edge_attr": torch.ones(2, 4, 4, 5)}, ValueError, "[E, D] = [3, D]"),
+    ({"edge_attr": ATTR.long()}, TypeError, "'edge_attr.float()'"),
+    ({"edge_attr": ATTR.double()}, TypeError, "'edge_attr' is torch.float64"),
+    ({"edge_attr": ATTR.to("meta")}, ValueError, "'edge_attr' on meta"),
+    ({"edge_attr": [1.0]}, TypeError, "'edge_attr' to be a torch.Tensor (got list)"),
+    ({"edge_attr": NAN * ATTR, "check": True}, ValueError, "'edge_attr' to be finite"),
+    ({"edge_attr": ATTR, "edge_reduce": "max"}, ValueError, "'sum', 'mean' (got 'ma"),
+    (
+        {"edge_attr": ATTR, "edge_weight": NEGATIVE, "edge_reduce": "mean"},
+        ValueError,
+        "'edge_weight' of at least 0 for edge_reduce='mean' (got -0.5)",
+    ),
+    (
+        {"edge_attr": ATTR, "adj": torch.eye(5).to_sparse()},
+        ValueError,
+        "beside 'edge_attr' (got a sparse 'adj'",
+    ),
+]
+BAD_DENSE_EDGE_ATTR: list[tuple[dict[str, Any], type, str]] = [
+    ({"edge_attr": torch.ones(2, 4, 4)}, ValueError, "2 or 4 dimensions (got 3"),
+    ({"edge_attr": torch.ones(2, 4, 3, 5)}, ValueError, "[B, M, M, D] = [2, 4, 4, D]"),
+    ({"edge_attr": torch.ones(32, 5)}, ValueError, "(got [32, 5])"),
+    (
+        {"edge_attr": torch.full((2, 4, 4, 5), INF), "check": True},
+        ValueError,
+        "'edge_attr' to be finite (got inf at [0, 0, 0, 0]",
+    ),
+    (
+        {
+            "edge_attr": torch.ones(2, 4, 4, 5),
+            "adj": -torch.ones(2, 4, 4),
+            "edge_reduce": "mean",
+        },
+        ValueError,
+        "'adj' of at least 0 for edge_reduce='mean' (got -1.0)",
+    ),
+]
 BAD_PADDED: list[tuple[dict[str, Any], type, str]] = [
     ({"adj": torch.ones(2, 4, 3)}, ValueError, "[B, M, M] = [2, 4, 4]"),
     ({"adj": torch.ones(2, 4, 4).double()}, TypeError, "'adj' is torch.float64"),
@@ -102,14 +145,16 @@ BAD_PADDED: list[tuple[dict[str, Any], type, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "error", "message"), BAD_FLAT)
+@pytest.mark.parametrize(("changes", "error", "message"), BAD_FLAT + BAD_EDGE_ATTR)
 def test_flat(changes: dict[str, Any], error: type, message: str) -> None:
     with pytest.raises(error) as caught:
         diff_pool(**{**GOOD, **changes})
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("changes", "error", "message"), BAD_PADDED)
+@pytest.mark.parametrize(
+    ("changes", "error", "message"), BAD_PADDED + BAD_DENSE_EDGE_ATTR
+)
 def test_padded(changes: dict[str, Any], error: type, message: str) -> None:
     with pytest.raises(error) as caught:
         diff_pool(**{**DENSE, **changes})

@@ -51,6 +51,38 @@ def call(function: Any, given: Sample, backend: str) -> list[Tensor]:
     return [*out, *torch.autograd.grad(total, leaves)]
 
 
+def pool_edge_attr(
+    given: Sample, edge_attr: Tensor, s: Tensor, reduce: Any
+) -> tuple[Tensor, Tensor]:
+    out = diff_pool(
+        given.x,
+        given.edge_index,
+        s,
+        batch=given.batch,
+        edge_attr=edge_attr,
+        batch_size=given.batch_size,
+        edge_reduce=reduce,
+    )
+    return out.edge_attr, out.x
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_edge_features_compiled_equal_eager(reduce: str) -> None:
+    torch.compiler.reset()
+    options = {"dynamic": True, "fullgraph": True, "backend": "aot_eager"}
+    compiled = torch.compile(pool_edge_attr, **options)
+    for given in [*BATCHES, ZOO["unsorted edges"]]:
+        edge_attr = torch.randn(given.edge_index.size(1), 3, dtype=torch.double)
+        results = []
+        for function in (compiled, pool_edge_attr):
+            leaves = [edge_attr.clone(), given.s.clone()]
+            leaves = [t.requires_grad_() for t in leaves]
+            out = function(given, *leaves, reduce)
+            grads = torch.autograd.grad(out[0].square().sum(), leaves)
+            results.append([*out, *grads])
+        torch.testing.assert_close(*results)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("backend", ["sparse", "auto"])
 def test_compiled_equals_eager(backend: str, weighted: bool) -> None:
@@ -87,3 +119,6 @@ def test_the_operators_keep_the_rules_of_torch() -> None:
     torch.library.opcheck(torch.ops.pyg_diffpool.sparse_pool.default, inputs)
     inputs = (row, col, None, ptr, given.s.detach())
     torch.library.opcheck(torch.ops.pyg_diffpool.sparse_square.default, inputs)
+    edge_attr = torch.randn(row.numel(), 3).requires_grad_()
+    inputs = (edge_attr, row, col, ptr, given.s)
+    torch.library.opcheck(torch.ops.pyg_diffpool.pool_edges.default, inputs)

@@ -10,15 +10,9 @@ from pyg_diffpool.adjacency import is_dense
 from pyg_diffpool.assignment import cluster_budget
 from pyg_diffpool.conv import call_gnn, masked_edges
 from pyg_diffpool.graphs import Graph, flat_graph, padded_graph
+from pyg_diffpool.options import Backend, Link, Normalize, Options
 from pyg_diffpool.output import DiffPoolOutput
-from pyg_diffpool.pooling import (
-    Backend,
-    Link,
-    Normalize,
-    Options,
-    pool_flat,
-    pool_padded,
-)
+from pyg_diffpool.pooling import pool_flat, pool_padded
 
 
 class DiffPool(Module):

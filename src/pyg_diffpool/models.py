@@ -17,9 +17,9 @@ from pyg_diffpool.encoder import ColumnEmbedding
 from pyg_diffpool.given_clusters import given_levels
 from pyg_diffpool.graphs import padded_graph
 from pyg_diffpool.layer import DiffPool
+from pyg_diffpool.options import Backend, Link, Normalize
 from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
 from pyg_diffpool.padding import batch_pointer
-from pyg_diffpool.pooling import Backend, Link, Normalize
 from pyg_diffpool.presets import Variant, cluster_numbers, normalized_gnn, paper_options
 from pyg_diffpool.readout import readout
 

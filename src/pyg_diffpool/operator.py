@@ -6,15 +6,9 @@ from torch_geometric.typing import Adj
 from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import is_dense
 from pyg_diffpool.graphs import flat_graph, padded_graph
+from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
 from pyg_diffpool.output import DiffPoolOutput
-from pyg_diffpool.pooling import (
-    Backend,
-    Link,
-    Normalize,
-    Options,
-    pool_flat,
-    pool_padded,
-)
+from pyg_diffpool.pooling import pool_flat, pool_padded
 
 
 def diff_pool(
@@ -23,12 +17,14 @@ def diff_pool(
     s: Tensor,  # [N, K] or [B, M, K]
     *,
     edge_weight: Tensor | None = None,  # [E]
+    edge_attr: Tensor | None = None,  # [E, D] or [B, M, M, D]
     batch: Tensor | None = None,  # [N]
     mask: Tensor | None = None,  # [B, M]
     batch_size: int | None = None,
     num_clusters: int | Tensor | None = None,  # [B]
     link: Link = "frobenius",
     normalize: Normalize = True,
+    edge_reduce: EdgeReduce = "sum",
     backend: Backend = "auto",
     check: bool = False,
     sync_losses: bool = False,
@@ -56,6 +52,9 @@ def diff_pool(
         s: Assignment logits, `[N, K]` or `[B, M, K]`; the softmax is taken here.
             Or, as int64 of shape `[N]` or `[B, M]`, the one cluster of each node.
         edge_weight: Edge weights, `[E]`, beside an edge list. (default: `None`)
+        edge_attr: Edge features, `[E, D]` beside an edge list, or `[B, M, M, D]`
+            beside a dense `adj`, 0 where there is no edge; pooled to
+            `[B, K, K, D]`, see `edge_reduce`. (default: `None`)
         batch: The graph of each node, `[N]`, ascending; `None` is a single graph.
             (default: `None`)
         mask: Which rows of padded input are nodes, `[B, M]`. (default: `None`)
@@ -71,6 +70,13 @@ def diff_pool(
         normalize: Divide the link loss by the number of real pairs of nodes,
             :math:`\sum_b n_b^2` (`True`), not at all (`False`), or divide both losses
             by sizes that count padding, as PyG does (`"padded"`). (default: `True`)
+        edge_reduce: What becomes of `edge_attr` :math:`F` over the edges e from i to
+            j: `"sum"` is :math:`\sum_e S_{ik} S_{jl} F_e`, :math:`S^\top F S` for
+            each feature, whatever the edge weights; `"mean"` is
+            :math:`\sum_e w_e S_{ik} S_{jl} F_e / A'_{kl}`, the average weighed by
+            edge weights of at least 0, or 0 where :math:`A'_{kl} < 10^{-30}`; it
+            keeps the scale of the features. Both agree over levels.
+            (default: `"sum"`)
         backend: `"sparse"`, `"padded"`, or `"auto"`. (default: `"auto"`)
         check: Also look for NaN and infinity, and look at index values where this
             waits for the device; so does ``PYG_DIFFPOOL_CHECK=1``.
@@ -92,7 +98,8 @@ def diff_pool(
             floating-point dtypes outside autocast).
         ValueError: If shapes do not fit, an index is out of range, `batch` does not
             ascend, an edge joins two graphs, the mini-batch has no nodes, devices
-            are mixed, or, on request, a value is not finite.
+            are mixed, a weight is negative beside `edge_reduce="mean"`, or, on
+            request, a value is not finite.
 
     Example:
         >>> import torch
@@ -104,15 +111,17 @@ def diff_pool(
         >>> out.x.shape, out.adj.shape
         (torch.Size([2, 2, 8]), torch.Size([2, 2, 2]))
     """
-    options = Options(link, normalize, backend, check, sync_losses)
+    options = Options(link, normalize, backend, check, sync_losses, edge_reduce)
     options.validate()
     _checks.check_float("x", x, (2, 3))
     if not is_dense(adj):
         _checks.check_unused("an edge list", mask=mask)
-        flat = flat_graph(x, adj, edge_weight, batch, batch_size, check)
+        edges = (edge_weight, batch, batch_size, check, edge_attr)
+        flat = flat_graph(x, adj, *edges)
         return pool_flat(x, flat, s, num_clusters, options)
     _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
     if x.dim() == 2 and adj.dim() == 2:
         x, adj, s = x.unsqueeze(0), adj.unsqueeze(0), s.unsqueeze(0)
-    padded = padded_graph(x, adj, mask)
+        edge_attr = None if edge_attr is None else edge_attr.unsqueeze(0)
+    padded = padded_graph(x, adj, mask, edge_attr)
     return pool_padded(x, padded, s, num_clusters, options)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+from torch_geometric.data import Batch
 
 from pyg_diffpool import _checks
 from pyg_diffpool.ops.ragged import expand
@@ -26,6 +28,8 @@ class DiffPoolOutput:
             like `assignment`, with C in place of K.
         link_loss: Link prediction loss, `[]`.
         entropy_loss: Entropy of the assignment, `[]`.
+        edge_attr: Features between clusters, `[B, K, K, D]`, as `adj` from i to j;
+            `None` where the edges had none.
     """
 
     x: Tensor  # [B, K, C]
@@ -35,18 +39,44 @@ class DiffPoolOutput:
     embedding: Tensor  # [N, C] or [B, M, C]
     link_loss: Tensor  # []
     entropy_loss: Tensor  # []
+    edge_attr: Tensor | None = None  # [B, K, K, D]
 
     def to_sparse(self) -> Flat:
         """The pooled mini-batch in PyG's sparse form, for any `MessagePassing` layer.
 
         Returns:
             The named tuple `(x, edge_index, edge_weight, batch)` over the existing
-            clusters; entries of `adj` that are exactly 0 give no edge.
+            clusters; entries of `adj` that are exactly 0 give no edge. Edge features
+            come with :meth:`to_batch`.
         """
         return to_flat(self.x, self.adj, self.mask)
 
+    def to_batch(self) -> Batch:
+        """The pooled mini-batch as PyG's own object, edge features included.
+
+        Returns:
+            A `torch_geometric.data.Batch` with what :meth:`to_sparse` gives, `ptr`,
+            and `edge_attr` `[E, D]` if there are edge features.
+
+        Example:
+            >>> import torch
+            >>> from pyg_diffpool import diff_pool
+            >>> x, edge_index = torch.randn(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])
+            >>> edge_attr = torch.randn(3, 5)
+            >>> out = diff_pool(x, edge_index, torch.randn(3, 2), edge_attr=edge_attr)
+            >>> out.to_batch().edge_attr.shape
+            torch.Size([4, 5])
+        """
+        flat = self.to_sparse()
+        out = Batch(**flat._asdict(), ptr=pad(self.mask.sum(1).cumsum(0), (1, 0)))
+        if self.edge_attr is not None:
+            both = self.mask.unsqueeze(1) & self.mask.unsqueeze(2)
+            out.edge_attr = self.edge_attr[(self.adj != 0) & both]
+        return out
+
     def __repr__(self) -> str:
-        shapes = (f"{f.name}={list(getattr(self, f.name).shape)}" for f in fields(self))
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))
+        shapes = (f"{name}={list(t.shape)}" for name, t in named if t is not None)
         return f"{type(self).__name__}({', '.join(shapes)})"
 
 

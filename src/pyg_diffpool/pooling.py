@@ -1,38 +1,18 @@
 """Assignment, backend and losses put together, for flat and for padded input."""
 
-from typing import Literal, NamedTuple
-
 import torch
 from torch import Tensor
 
 from pyg_diffpool import _checks, losses
 from pyg_diffpool.assignment import assign, cluster_mask, mask_logits, num_columns
 from pyg_diffpool.distributed import is_shared, max_over_ranks, sum_over_ranks
+from pyg_diffpool.edge_features import pool_flat_edges, pool_padded_edges
 from pyg_diffpool.fused import fused_flat, fused_padded
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
 from pyg_diffpool.ops import device, padded_pool, sparse_pool
+from pyg_diffpool.options import Backend, Link, Options
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.padding import pad, pad_rows, slots
-
-Backend = Literal["auto", "padded", "sparse"]
-Link = Literal["frobenius", "bce"]
-Normalize = bool | Literal["padded"]
-
-
-class Options(NamedTuple):
-    """The keyword arguments of `diff_pool` that both forms share."""
-
-    link: Link = "frobenius"
-    normalize: Normalize = True
-    backend: Backend = "auto"
-    check: bool = False
-    sync_losses: bool = False
-
-    def validate(self) -> None:
-        """Raise a `ValueError` for a choice that there is not."""
-        _checks.check_choice("link", self.link, ("frobenius", "bce"))
-        _checks.check_choice("normalize", self.normalize, (True, False, "padded"))
-        _checks.check_choice("backend", self.backend, ("auto", "padded", "sparse"))
 
 
 def pool_flat(
@@ -45,7 +25,8 @@ def pool_flat(
     """`diff_pool` for a sparse mini-batch."""
     _checks.check_rows(x, s)
     if _checks.on_request(options.check):
-        _checks.check_finite(x=x, s=s, edge_weight=graph.edge_weight)
+        edges = {"edge_weight": graph.edge_weight, "edge_attr": graph.edge_attr}
+        _checks.check_finite(x=x, s=s, **edges)
     visible = _checks.values_visible(x, options.check)
     k = num_columns(s, num_clusters, graph.sizes, visible)
     exists = cluster_mask(graph.sizes, k, num_clusters)
@@ -62,8 +43,9 @@ def pool_flat(
             entropy = entropies.sum()
             pool = _on_padded if backend == "padded" else _on_sparse
             z, adj, link_loss = pool(x.to(dtype), p, graph, options.link)
+        attr = pool_flat_edges(graph, p, adj, options.edge_reduce, visible)
     scalars = _divide(link_loss, entropy, graph, options)
-    return _output(x, z, adj, exists, p, *scalars)
+    return _output(x, z, adj, exists, p, *scalars, attr)
 
 
 def pool_padded(
@@ -76,7 +58,7 @@ def pool_padded(
     """`diff_pool` for a padded mini-batch."""
     _checks.check_blocks(x, s, options.backend)
     if _checks.on_request(options.check):
-        _checks.check_finite(x=x, adj=graph.adj, s=s)
+        _checks.check_finite(x=x, adj=graph.adj, s=s, edge_attr=graph.edge_attr)
     visible = _checks.values_visible(x, options.check)
     k = num_columns(s, num_clusters, graph.sizes, visible)
     exists = cluster_mask(graph.sizes, k, num_clusters)
@@ -96,8 +78,9 @@ def pool_padded(
                 entropies = entropies.masked_fill(~mask, 0)
             entropy = entropies.sum()
             z, adj, link_loss = _dense(z, adj, p, mask, options.link)
+        attr = pool_padded_edges(graph, p, adj, options.edge_reduce, visible)
     scalars = _divide(link_loss, entropy, graph, options)
-    return _output(x, z, adj, exists, p, *scalars)
+    return _output(x, z, adj, exists, p, *scalars, attr)
 
 
 def _choose(graph: FlatGraph) -> Backend:
@@ -188,6 +171,7 @@ def _output(
     s: Tensor,
     link_loss: Tensor,
     entropy_loss: Tensor,
+    edge_attr: Tensor | None,
 ) -> DiffPoolOutput:
     """Back from the dtype of the arithmetic; losses stay at float32 or better."""
     dtype = x.dtype
@@ -200,6 +184,7 @@ def _output(
         x,
         link_loss.to(loss_dtype),
         entropy_loss.to(loss_dtype),
+        None if edge_attr is None else edge_attr.to(dtype),
     )
 
 

@@ -6,6 +6,11 @@ wait for the device and happens only on request, as does the search for NaN: wit
 ``check=True`` or the environment variable ``PYG_DIFFPOOL_CHECK=1``.
 """
 
+from pyg_diffpool._checks.edge_attr import (
+    check_edge_attr,
+    check_edge_list,
+    check_no_negative_weight,
+)
 from pyg_diffpool._checks.flat import (
     check_batch,
     check_edges,
@@ -34,11 +39,14 @@ __all__ = [
     "check_batch",
     "check_blocks",
     "check_choice",
+    "check_edge_attr",
+    "check_edge_list",
     "check_edges",
     "check_finite",
     "check_flat",
     "check_float",
     "check_mask",
+    "check_no_negative_weight",
     "check_not_empty",
     "check_padded",
     "check_rows",

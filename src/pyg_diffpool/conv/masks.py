@@ -66,7 +66,7 @@ def masked_messages(graph: FlatGraph, conv: MessagePassing) -> FlatGraph:
     if messages is graph:
         return graph
     fields = (graph.edge_index, graph.edge_weight, graph.sparse, graph.node_batch)
-    return MaskedGraph(*fields, messages)
+    return MaskedGraph(*fields, graph.edge_attr, messages)
 
 
 def _explained(module: Module) -> list[MessagePassing]:

@@ -29,6 +29,11 @@ class TurnedGraph(Graph):
         return edge_index.flip(0), weight
 
     @property
+    def edge_features(self) -> Tensor | None:
+        """The same, in the same order."""
+        return self.graph.edge_features
+
+    @property
     def batch(self) -> Tensor:
         """The same."""
         return self.graph.batch

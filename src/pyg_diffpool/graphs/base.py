@@ -25,6 +25,11 @@ class Graph(ABC):
 
     @property
     @abstractmethod
+    def edge_features(self) -> Tensor | None:
+        """Features of the edges in the order of `edges`, `[E, D]`, if there are any."""
+
+    @property
+    @abstractmethod
     def batch(self) -> Tensor:
         """The graph of each node, `[R]`."""
 

@@ -1,6 +1,6 @@
 """The sparse form, as PyG's loader yields it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -24,6 +24,8 @@ class FlatGraph(Graph):
     edge_weight: Tensor | None  # [E]
     sparse: SparseGraph
     node_batch: Tensor  # [N]
+    edge_attr: Tensor | None  # [E, D], as the caller gave it
+    edge_mask: Tensor | None = field(default=None, kw_only=True)  # [E], in the weights
 
     def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
         """By a CSR product."""
@@ -56,6 +58,11 @@ class FlatGraph(Graph):
         return self.edge_index, self.edge_weight
 
     @property
+    def edge_features(self) -> Tensor | None:
+        """As the caller gave them."""
+        return self.edge_attr
+
+    @property
     def batch(self) -> Tensor:
         """As the caller gave it."""
         return self.node_batch
@@ -86,7 +93,8 @@ class FlatGraph(Graph):
         weight = factor if weight is None else factor * weight
         edges, _ = to_edges(self.edge_index)
         sparse = make_graph(edges, weight, old.ptr, old.num_nodes)
-        return FlatGraph(self.edge_index, weight, sparse, self.node_batch)
+        fields = (self.edge_index, weight, sparse, self.node_batch, self.edge_attr)
+        return FlatGraph(*fields, edge_mask=factor)
 
 
 def flat_graph(
@@ -96,17 +104,20 @@ def flat_graph(
     batch: Tensor | None,  # [N]
     batch_size: int | None,
     check: bool,
+    edge_attr: Tensor | None = None,  # [E, D]
 ) -> FlatGraph:
     """A sparse mini-batch, checked and sorted, for all that is to be done with it."""
     _checks.check_float("x", x, (2,))
+    _checks.check_edge_list(adj, edge_attr)
     edge_index, edge_weight = to_edges(adj, edge_weight)
     visible = _checks.values_visible(x, check)
     _checks.check_flat(x, edge_index, edge_weight, batch, batch_size, visible)
+    _checks.check_edge_attr(edge_attr, x, (edge_index.size(1),))
     ptr = batch_pointer(batch, batch_size, x)
     if batch is None:
         batch = edge_index.new_zeros(x.size(0))
     n, sparse = x.size(0), None
-    if isinstance(adj, EdgeIndex):
+    if isinstance(adj, EdgeIndex) and edge_attr is None:  # which has its own order
         sparse = cached_graph(adj, edge_weight, ptr, n)
     if sparse is None:
         sparse = make_graph(edge_index, edge_weight, ptr, n)
@@ -114,4 +125,4 @@ def flat_graph(
         _checks.check_same_graph(edge_index, batch)
     if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
         edge_index = adj  # so that layers, too, use what it has cached
-    return FlatGraph(edge_index, edge_weight, sparse, batch)
+    return FlatGraph(edge_index, edge_weight, sparse, batch, edge_attr)

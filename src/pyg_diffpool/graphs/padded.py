@@ -18,6 +18,7 @@ class PaddedGraph(Graph):
 
     adj: Tensor  # [B, M, M]
     mask: Tensor | None  # [B, M]; None is all
+    edge_attr: Tensor | None = None  # [B, M, M, D]
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, C]` to the rows of real nodes, `[R, C]`."""
@@ -56,6 +57,11 @@ class PaddedGraph(Graph):
         _, edge_index, weight, _ = to_flat(x, self.adj, self.mask)
         return edge_index, weight if self.is_weighted else None
 
+    @cached_property
+    def edge_features(self) -> Tensor | None:
+        """Those of the non-zero entries, read back from the device."""
+        return None if self.edge_attr is None else self.edge_attr[self.adj != 0]
+
     @property
     def batch(self) -> Tensor:
         """From the blocks."""
@@ -93,11 +99,16 @@ def padded_graph(
     x: Tensor,  # [B, M, C]
     adj: Tensor,  # [B, M, M]
     mask: Tensor | None,  # [B, M]
+    edge_attr: Tensor | None = None,  # [B, M, M, D]
 ) -> PaddedGraph:
     """A padded mini-batch, checked; a mask seen to hide nothing is dropped."""
     _checks.check_padded(x, adj, mask)
+    _checks.check_edge_attr(edge_attr, x, tuple(adj.shape))
     if mask is None or (device.is_readable(mask) and bool(mask.all())):
-        return PaddedGraph(adj, None)
+        return PaddedGraph(adj, None, edge_attr)
     padding = ~mask
-    adj = adj.masked_fill(padding.unsqueeze(1) | padding.unsqueeze(2), 0)
-    return PaddedGraph(adj, mask)
+    apart = padding.unsqueeze(1) | padding.unsqueeze(2)
+    adj = adj.masked_fill(apart, 0)
+    if edge_attr is not None:
+        edge_attr = edge_attr.masked_fill(apart.unsqueeze(-1), 0)
+    return PaddedGraph(adj, mask, edge_attr)

@@ -1,6 +1,7 @@
 """The arithmetic of pooling: two backends, no parameters, no checks."""
 
 from pyg_diffpool.ops import device
+from pyg_diffpool.ops.edges import padded_pool_edges, pool_edges
 from pyg_diffpool.ops.graph import SparseGraph, inverse, is_sorted, make_graph, spmm
 from pyg_diffpool.ops.padded import padded_pool
 from pyg_diffpool.ops.pooled import Pooled
@@ -17,6 +18,8 @@ __all__ = [
     "is_sorted",
     "make_graph",
     "padded_pool",
+    "padded_pool_edges",
+    "pool_edges",
     "sparse_pool",
     "sparse_square",
     "spmm",

@@ -30,7 +30,7 @@ class SparseGraph:
     `weight[e]` is :math:`A_{ij}` for the edge from node `i = row[e]` to node
     `j = col[e]`; `None` stands for ones. Rows ascend, and the columns of each row, if
     not told otherwise. A pair occurs once, or its further occurrences carry the
-    weight 0.
+    weight 0. Edge e is the `order[e]`-th of those that came; `None` is the same order.
     """
 
     row: Tensor  # [E], the sources
@@ -40,6 +40,7 @@ class SparseGraph:
     num_nodes: int
     by_target: Callable[[], Tensor] | None = None  # gives `transpose_order` if known
     columns_ascend: bool = True
+    order: Tensor | None = None  # [E]
 
     @cached_property
     def crow(self) -> Tensor:
@@ -162,7 +163,8 @@ def make_graph(
     run = first.cumsum(0) - 1
     summed = torch.zeros_like(edge_weight).index_add(0, run, edge_weight[order])
     weight = summed[run] * first
-    return SparseGraph(row[order], col[order], weight, ptr, num_nodes)
+    row, col = row[order], col[order]
+    return SparseGraph(row, col, weight, ptr, num_nodes, order=order)
 
 
 def is_sorted(major: Tensor, minor: Tensor, num_nodes: int) -> bool:
