@@ -1,11 +1,13 @@
 """The command line: `python -m benchmarks.reproduce {paper,fair,code2}`."""
 
 import argparse
+import ast
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -16,11 +18,12 @@ from benchmarks.reproduce.records import MissingFoldsError, recorded
 from benchmarks.reproduce.report import write_report
 from benchmarks.reproduce.request import Request
 from benchmarks.reproduce.sets import AbsentSetError
-from benchmarks.reproduce.settings import FAIR_GRID, PAPER
+from benchmarks.reproduce.settings import FAIR_GRID, PAPER, WORDS
 from benchmarks.results import FOLDER
+from pyg_diffpool._extras import MissingExtraError
 
 TABLES: dict[str, ModuleType] = {"paper": paper, "fair": fair, "code2": code2}
-SETS = {"paper": tuple(PAPER), "fair": tuple(FAIR_GRID), "code2": tuple(code2.SETTINGS)}
+SETS = {"paper": tuple(PAPER), "fair": tuple(FAIR_GRID), "code2": tuple(WORDS)}
 ROWS = {
     "paper": tuple(PUBLISHED),
     "fair": ("DiffPool", "DeepSets"),
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sets,
         methods,
         folds,
-        options.epochs,
+        options.changes,
     )
     try:
         absent = {} if options.report else run(TABLES[options.table], request)
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         content = TABLES[options.table].summarise(request)
         for path in write_report({**content, "absent": absent}, folder):
             print(path)
-    except (MissingFoldsError, FileNotFoundError, ValueError) as error:
+    except (MissingFoldsError, MissingExtraError, OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
@@ -98,13 +101,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--splits", type=Path, metavar="DIR", help="published folds of 'fair'")
     add("--results", type=Path, default=FOLDER / "reproduce", metavar="DIR")
     add("--threads", type=int, default=1, help="(default: 1)")
-    add("--epochs", type=int, help="fewer, for a trial; use another --results")
+    add(
+        "--with",
+        dest="changes",
+        type=_changes,
+        default={},
+        metavar="hidden=128;epochs=50",
+        help="other settings than the set's, for a trial; use another --results",
+    )
     add("--report", action="store_true", help="only the table of what there is")
     return parser
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
+
+
+def _changes(text: str) -> dict[str, Any]:
+    pairs = (part.split("=", 1) for part in text.split(";"))
+    return {name.strip(): ast.literal_eval(value) for name, value in pairs}
 
 
 def _folds(text: str) -> list[int]:

@@ -19,7 +19,7 @@ def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
     table = as_text(content)
     paths[1].write_text(table)
     print(table)
-    draw(content["rows"], paths[2])
+    draw(content["rows"], content["metric"], paths[2])
     return paths
 
 
@@ -52,7 +52,7 @@ def _published(row: dict[str, Any]) -> str:
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]], metric: str, path: Path) -> None:
     """Accuracy of each fold as a dot, the mean and the published figure as lines."""
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     labels = [f"{row['dataset']}\n{row['method']}" for row in rows]
@@ -70,7 +70,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                 level, *ends, color="#d55e00", linestyle="--", label="published"
             )
     axes.set_xticks(range(len(rows)), labels, fontsize=8)
-    axes.set_ylabel("accuracy, %")
+    axes.set_ylabel(metric)
     handles, names = axes.get_legend_handles_labels()
     unique = dict(zip(names, handles, strict=True))
     axes.legend(unique.values(), unique.keys(), frameon=False)

@@ -1,8 +1,13 @@
 """What a call asks for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks.reproduce.settings import Training, WordSettings
+
+S = TypeVar("S", Training, WordSettings)
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class Request:
         sets: Data sets.
         methods: Methods.
         folds: Folds to run; others are not touched.
-        epochs: In place of each set's own; for a trial run.
+        changes: Settings in place of each set's own, by name.
     """
 
     data: Path | None
@@ -25,4 +30,18 @@ class Request:
     sets: Sequence[str]
     methods: Sequence[str]
     folds: Sequence[int]
-    epochs: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def changed(self, settings: S) -> S:
+        """The settings with the changes.
+
+        Raises:
+            ValueError: If there is no such setting.
+        """
+        known = [f.name for f in fields(settings)]
+        for name in self.changes:
+            if name not in known:
+                raise ValueError(
+                    f"Expected '--with' settings of {', '.join(known)} (got '{name}')."
+                )
+        return replace(settings, **self.changes)

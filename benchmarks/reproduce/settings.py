@@ -75,6 +75,35 @@ FAIR_GRID: dict[str, tuple[Training, ...]] = {
 """What the inner hold-out chooses from."""
 
 
+@dataclass(frozen=True)
+class WordSettings:
+    """How a set of names is trained: Adam without decay, a constant rate."""
+
+    epochs: int
+    hidden: int
+    clusters: int
+    batch_size: int = 64
+    lr: float = 1e-3
+
+    def training(self) -> Training:
+        """For the common loop."""
+        return Training(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=0.0,
+            averaging=0.0,
+            schedule="constant",
+        )
+
+
+WORDS = {
+    "ogbg-code2": WordSettings(epochs=25, hidden=256, clusters=32),
+    "PythonFunctions": WordSettings(epochs=12, hidden=64, clusters=16),
+}
+"""For the names of functions."""
+
+
 def training_for(name: str, table: dict[str, Any]) -> Any:
     """The entry of `table` for a set.
 

@@ -6,6 +6,7 @@ EXTRAS = {
     "train": ("lightning", "torchmetrics", "jsonargparse", "rich", "tensorboard"),
     "plot": ("matplotlib", "networkx"),
     "clusters": ("pymetis",),
+    "bench": ("tgp",),
     "ogb": ("ogb",),
 }
 

@@ -15,6 +15,7 @@ from benchmarks.reproduce.name_data import (
 from benchmarks.reproduce.names import NameVocabulary, name_f1
 from benchmarks.reproduce.networks.words import WordsDiffPool
 from benchmarks.reproduce.sets import AbsentSetError
+from benchmarks.reproduce.settings import WORDS, WordSettings
 from torch_geometric.data import Data
 
 from pyg_diffpool.datasets import PythonFunctions, Split
@@ -86,7 +87,7 @@ def test_code2_is_loaded_by_ogb(tmp_path: Path) -> None:
         assert "unseen" not in data.vocabulary.words
         assert data.store.x[:3].tolist() == [[97, 10029, 0], [3, 4, 1], [5, 6, 20]]
         assert data.store.take(torch.tensor([1])).edge_index.size(1) == 2 * (2 + 1)
-    record = code2.run_seed(data, "most frequent name", 0, code2.SETTINGS["ogbg-code2"])
+    record = code2.run_seed(data, "most frequent name", 0, WORDS["ogbg-code2"])
     assert record["test"] < 1
 
 
@@ -146,9 +147,7 @@ def test_both_networks_learn_names(
         data.vocabulary,
         data.cardinalities,
     )
-    settings = code2.WordSettings(
-        epochs=8, hidden=16, clusters=4, batch_size=16, lr=0.02
-    )
+    settings = WordSettings(epochs=8, hidden=16, clusters=4, batch_size=16, lr=0.02)
     base = code2.run_seed(same, "most frequent name", 0, settings)["test"]
     for method in code2.METHODS[:2]:
         record = code2.run_seed(same, method, 0, settings)

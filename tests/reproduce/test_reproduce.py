@@ -138,7 +138,7 @@ def test_the_best_epoch_is_that_of_the_mean_curve() -> None:
 
 
 def arguments(root: Path, results: Path, *more: str) -> list[str]:
-    common = ["--data", str(root), "--results", str(results), "--epochs", "1"]
+    common = ["--data", str(root), "--results", str(results), "--with", "epochs=1"]
     return ["paper", "--sets", "ENZYMES", "--methods", "GraphSAGE", *common, *more]
 
 
@@ -172,7 +172,9 @@ def test_records_of_other_settings_are_refused(tu_root: Path, tmp_path: Path) ->
     with pytest.raises(SystemExit):
         main(arguments(tu_root, results, "--folds", "0"))
     with pytest.raises(SystemExit, match="of these settings"):
-        main([*arguments(tu_root, results, "--folds", "0"), "--epochs", "2"])
+        main([*arguments(tu_root, results, "--folds", "0"), "--with", "epochs=2"])
+    with pytest.raises(SystemExit, match="'--with' settings of epochs"):
+        main([*arguments(tu_root, results), "--with", "epoch=2"])
     with pytest.raises(MissingFoldsError):
         read_all(tmp_path, "ENZYMES", "DiffPool", {})
 

@@ -14,6 +14,7 @@ from benchmarks.reproduce.graph_store import GraphBatch
 from benchmarks.reproduce.networks.shape import Classifier, Shape
 from benchmarks.reproduce.settings import Training
 from pyg_diffpool import readout
+from pyg_diffpool._extras import require_extra
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.graphs import padded_graph
 
@@ -113,6 +114,7 @@ class TgpDiffPool(Module):
 
     def __init__(self, shape: Shape, width: int, clusters: int) -> None:  # noqa: ARG002
         super().__init__()
+        require_extra("bench")
         poolers: Any = import_module("tgp.poolers")
         hidden = shape.training.hidden
         self.pool = poolers.DiffPool(hidden, clusters, normalize_loss=True)
