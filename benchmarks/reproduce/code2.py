@@ -27,10 +27,10 @@ from benchmarks.reproduce.training import train
 
 METHODS = ("DiffPool", "without DiffPool", "most frequent name")
 PROTOCOL = (
-    "F1 over the words of the name, in percent, on the test graphs after the epoch with "
-    "the best F1 on the validation graphs; mean and deviation over seeds. The "
-    "published figure was chosen on test data. PythonFunctions is a local stand-in for "
-    "ogbg-code2 with other, fewer functions: compare its rows with each other only."
+    "F1 over the words of the name, in percent, on the test graphs after the epoch "
+    "with the best F1 on the validation graphs; mean and deviation over seeds. The "
+    "published figure was chosen on test data. PythonFunctions is a local stand-in "
+    "for ogbg-code2 with other, fewer functions: compare its rows with each other only."
 )
 
 
