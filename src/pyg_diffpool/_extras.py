@@ -8,6 +8,7 @@ EXTRAS = {
     "clusters": ("pymetis",),
     "bench": ("tgp",),
     "ogb": ("ogb",),
+    "graphgym": ("lightning", "yacs", "sklearn"),
 }
 
 

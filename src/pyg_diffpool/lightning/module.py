@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-import torch_geometric.nn
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch_geometric.data import Batch
-from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torchmetrics.classification import MulticlassAccuracy
 
+from pyg_diffpool.conv import find_gnn
 from pyg_diffpool.models import DiffPoolNet
 from pyg_diffpool.output import DiffPoolNetOutput
 from pyg_diffpool.usage import perplexities
@@ -84,7 +83,7 @@ class GraphClassifier(LightningModule):
             hidden_channels,
             num_classes,
             num_clusters,
-            gnn=_find_gnn(gnn),
+            gnn=find_gnn(gnn),
             sync_losses=sync_losses,
             **net_options,
         )
@@ -183,13 +182,3 @@ class GraphClassifier(LightningModule):
                 sync_dist=True,
             )
         return loss
-
-
-def _find_gnn(name: str) -> type[BasicGNN]:
-    gnn = getattr(torch_geometric.nn, name, None)
-    if not (isinstance(gnn, type) and issubclass(gnn, BasicGNN)):
-        raise ValueError(
-            "Expected 'gnn' to name a BasicGNN model of torch_geometric.nn, such as "
-            f"'GraphSAGE', 'GCN' or 'GIN' (got '{name}')."
-        )
-    return gnn
