@@ -1,6 +1,7 @@
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
 # make test-accel  every test again, beside torch-scatter and torch-sparse
+# make fuzz    10,000 generated right and wrong inputs; make test tries a few of them
 # make lint    formatting, lint, types
 # make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: train test test-accel lint docs bench reproduce clean
+.PHONY: train test test-accel fuzz lint docs bench reproduce clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +37,10 @@ test-accel:
 	.venv-accel/bin/python -m pip install --quiet --constraint constraints.txt \
 		--no-build-isolation --editable '.[dev,accel]'
 	$(MAKE) VENV=.venv-accel test
+
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses auto \
+		--hypothesis-profile=fuzz
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

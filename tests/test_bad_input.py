@@ -217,5 +217,5 @@ def test_other_functions(call: Any, message: str) -> None:
 
 
 def test_dense_diff_pool_refuses_what_pyg_refuses() -> None:
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"'adj' \[B, M, M\]"):
         dense_diff_pool(torch.ones(2, 4, 3), torch.ones(2, 3, 3), torch.ones(2, 4, 2))

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_diffpool import _checks
+
 
 def cluster_mask(
     sizes: Tensor,  # [B], nodes of each graph
@@ -108,6 +110,12 @@ def num_columns(
     For integer `s` without an `int` beside it, K is read back from the device.
     """
     budget = num_clusters
+    if not isinstance(budget, Tensor):
+        _checks.check_integer("num_clusters", budget)
+    elif budget.dtype not in (torch.int32, torch.int64):
+        raise TypeError(
+            f"Expected 'num_clusters' to be torch.int64 (got {budget.dtype})."
+        )
     if isinstance(budget, Tensor) and budget.shape != sizes.shape:
         raise ValueError(
             f"Expected 'num_clusters' of shape [B] = {list(sizes.shape)} (got "

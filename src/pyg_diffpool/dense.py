@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pyg_diffpool import _checks
 from pyg_diffpool.fused import fused_padded, plain_padded
 
 
@@ -37,6 +38,10 @@ def dense_diff_pool(
         :math:`X'` `[B, K, C]`, :math:`A'` `[B, K, K]`, the link prediction loss `[]`
         and the entropy loss `[]`.
 
+    Raises:
+        TypeError: If an argument is not floating-point, or dtypes differ.
+        ValueError: If shapes do not fit, or there is no graph, node or cluster.
+
     Example:
         >>> import torch
         >>> from pyg_diffpool import dense_diff_pool
@@ -45,6 +50,7 @@ def dense_diff_pool(
         >>> out.shape, out_adj.shape
         (torch.Size([2, 3, 8]), torch.Size([2, 3, 3]))
     """
+    _checks.check_dense(x, adj, s, mask)
     x, adj, s = (t.unsqueeze(0) if t.dim() == 2 else t for t in (x, adj, s))
     b, m, _ = x.shape
     if mask is not None:

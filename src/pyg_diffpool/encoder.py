@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import Embedding, Module, ModuleList
 from torch_geometric.nn.inits import reset
 
+from pyg_diffpool import _checks
+
 
 class ColumnEmbedding(Module):
     """The sum of one learned embedding for each column of integer features.
@@ -18,6 +20,7 @@ class ColumnEmbedding(Module):
 
     def __init__(self, cardinalities: Sequence[int], channels: int) -> None:
         super().__init__()
+        self.cardinalities = tuple(cardinalities)
         self.columns = ModuleList(Embedding(n, channels) for n in cardinalities)
 
     def reset_parameters(self) -> None:
@@ -29,9 +32,22 @@ class ColumnEmbedding(Module):
         x: Tensor,  # [N, F], int64
     ) -> Tensor:
         """Embed and sum, `[N, C]`."""
-        if x.dim() != 2 or x.size(1) != len(self.columns) or x.is_floating_point():
+        width = len(self.columns)
+        _checks.check_same_device(x=x)
+        if x.dtype not in (torch.int32, torch.int64) or x.shape[1:] != (width,):
             raise ValueError(
-                f"Expected integer 'x' of shape [N, {len(self.columns)}], a column for "
-                f"each of 'in_channels' (got {x.dtype} of shape {list(x.shape)})."
+                f"Expected integer 'x' of shape [N, {width}], a column for each of "
+                f"'in_channels' (got {x.dtype} of shape {list(x.shape)})."
             )
+        if x.numel() and _checks.values_visible(x, check=False):
+            self._check_values(x)
         return torch.stack([e(x[:, i]) for i, e in enumerate(self.columns)]).sum(0)
+
+    def _check_values(self, x: Tensor) -> None:
+        low, high = x.amin(0).tolist(), x.amax(0).tolist()
+        for i, number in enumerate(self.cardinalities):
+            if low[i] < 0 or high[i] >= number:
+                raise ValueError(
+                    f"Expected column {i} of 'x' from 0 to {number - 1}, as "
+                    f"'in_channels' says (got {low[i]} to {high[i]})."
+                )

@@ -12,6 +12,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.typing import Adj
 
+from pyg_diffpool import _checks
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.encoder import ColumnEmbedding
 from pyg_diffpool.given_clusters import given_levels
@@ -112,6 +113,7 @@ class DiffPoolNet(Module):
         if not isinstance(in_channels, int):
             self.encoder = ColumnEmbedding(in_channels, hidden_channels)
             in_channels = hidden_channels
+        self.width = in_channels
         further = len(clusters) - 1
         widths = [in_channels, *[hidden_channels] * further]
         auto: Backend = "auto"
@@ -186,6 +188,7 @@ class DiffPoolNet(Module):
         """
         if self.encoder is not None:
             x = self.encoder(x)
+        _checks.check_nodes(x, self.width, batch, batch_size)
         b = batch_pointer(batch, batch_size, x).numel() - 1
         learned = self.pools[0].assign is not None
         given = given_levels(clusters, learned, batch, b, self.num_clusters)

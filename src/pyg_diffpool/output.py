@@ -146,6 +146,8 @@ def unpool(
     """
     _checks.check_float("x", x, (3,))
     _checks.check_float("assignment", assignment, (2, 3))
+    _checks.check_same_device(x=x, assignment=assignment, batch=batch)
+    _checks.check_same_dtype(x=x, assignment=assignment)
     if assignment.size(-1) != x.size(1):
         raise ValueError(
             f"Expected 'assignment' to clusters of 'x', K = {x.size(1)} (got K = "

@@ -109,6 +109,7 @@ def to_padded(
                 [ True, False]])
     """
     _checks.check_float("x", x, (2,))
+    _checks.check_integer("max_num_nodes", max_num_nodes)
     visible = _checks.values_visible(x, check=False)
     _checks.check_flat(x, edge_index, edge_weight, batch, batch_size, visible)
     ptr = batch_pointer(batch, batch_size, x)

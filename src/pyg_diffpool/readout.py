@@ -50,11 +50,13 @@ def readout(
     if x.dim() == 2:
         _checks.check_unused("flat 'x'", mask=mask)
         visible = _checks.values_visible(x, check=False)
+        _checks.check_same_device(x=x, batch=batch)
         _checks.check_batch(batch, batch_size, x.size(0), visible)
         ptr = batch_pointer(batch, batch_size, x)
         flat: Tensor = segment(x, ptr, reduce)
         return flat
     _checks.check_unused("padded 'x'", batch=batch, batch_size=batch_size)
+    _checks.check_same_device(x=x, mask=mask)
     _checks.check_mask(mask, x.size(0), x.size(1))
     if mask is None:
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)

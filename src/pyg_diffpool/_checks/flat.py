@@ -5,8 +5,10 @@ from torch import Tensor
 
 from pyg_diffpool._checks.tensors import (
     check_float,
+    check_integer,
     check_same_device,
     check_same_dtype,
+    values_visible,
 )
 
 
@@ -24,6 +26,21 @@ def check_flat(
     check_edges(edge_index, edge_weight, x.size(0), visible)
     check_same_dtype(x=x, edge_weight=edge_weight)
     check_batch(batch, batch_size, x.size(0), visible)
+
+
+def check_nodes(
+    x: Tensor, width: int, batch: Tensor | None, batch_size: int | None
+) -> None:
+    """Float features of a given width, -1 being any, and the graph of each node."""
+    check_float("x", x, (2,))
+    if x.size(1) != width != -1:
+        raise ValueError(
+            f"Expected 'x' of shape [N, {width}], as wide as 'in_channels' (got "
+            f"{list(x.shape)})."
+        )
+    check_same_device(x=x, batch=batch)
+    check_not_empty(x.size(0))
+    check_batch(batch, batch_size, x.size(0), values_visible(x, check=False))
 
 
 def check_not_empty(num_nodes: int) -> None:
@@ -70,6 +87,7 @@ def check_batch(
     batch: Tensor | None, batch_size: int | None, num_nodes: int, visible: bool
 ) -> None:
     """`batch` `[N]`, integer, ascending from 0 or above to below `batch_size`."""
+    check_integer("batch_size", batch_size)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"Expected 'batch_size' of at least 1 (got {batch_size}).")
     if batch is None:
@@ -126,7 +144,7 @@ def check_rows(x: Tensor, s: Tensor) -> None:
     check_same_device(x=x, s=s)
     check_same_dtype(x=x, s=s)
     n = x.size(0)
-    if s.size(0) != n or s.dim() != 1 + s.is_floating_point():
+    if s.dim() != 1 + s.is_floating_point() or s.size(0) != n:
         raise ValueError(
             f"Expected 's' of shape [N, K] = [{n}, K], or [N] if integer, with a row "
             f"for each row of 'x' (got {list(s.shape)})."

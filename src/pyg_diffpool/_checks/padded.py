@@ -27,6 +27,31 @@ def check_padded(x: Tensor, adj: Tensor, mask: Tensor | None) -> None:
     check_mask(mask, b, m)
 
 
+def check_dense(x: Tensor, adj: Tensor, s: Tensor, mask: Tensor | None) -> None:
+    """What `dense_diff_pool` takes; as in PyG, one `adj` may stand for all graphs."""
+    for name, value in (("x", x), ("adj", adj), ("s", s)):
+        check_float(name, value, (2, 3))
+    check_same_device(x=x, adj=adj, s=s, mask=mask)
+    check_same_dtype(x=x, adj=adj, s=s if mask is None else None)
+    b, m = x.size(0) if x.dim() == 3 else 1, x.size(-2)
+    graphs = [t.size(0) if t.dim() == 3 else 1 for t in (s, adj)]
+    rows = s.size(-2) == m and adj.shape[-2:] == (m, m)
+    if not rows or graphs[0] != b or graphs[1] not in (1, b):
+        raise ValueError(
+            "Expected 'x' [B, M, C], 'adj' [B, M, M] and 's' [B, M, K] of the same B "
+            f"and M (got {list(x.shape)}, {list(adj.shape)} and {list(s.shape)})."
+        )
+    if s.numel() < 1:
+        raise ValueError(
+            "Expected at least one graph, node and cluster (got 's' of shape "
+            f"{list(s.shape)})."
+        )
+    if mask is not None and mask.numel() != b * m:
+        raise ValueError(
+            f"Expected 'mask' of shape [B, M] = [{b}, {m}] (got {list(mask.shape)})."
+        )
+
+
 def check_blocks(x: Tensor, s: Tensor, backend: str) -> None:
     """An `s` `[B, M, K]` that goes with a padded `x`."""
     check_same_device(x=x, s=s)

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,8 +38,22 @@ def check_float(name: str, value: Tensor, dims: tuple[int, ...]) -> None:
         )
 
 
+def check_integer(name: str, value: object) -> None:
+    """An integer, or nothing."""
+    if value is not None and not isinstance(value, int | np.integer | torch.SymInt):
+        raise TypeError(
+            f"Expected '{name}' to be an int (got {value!r} of type "
+            f"{type(value).__name__})."
+        )
+
+
 def check_same_device(**tensors: Tensor | None) -> None:
-    """All tensors on one device."""
+    """All tensors, and on one device."""
+    for name, value in tensors.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(
+                f"Expected '{name}' to be a torch.Tensor (got {type(value).__name__})."
+            )
     devices = {name: t.device for name, t in tensors.items() if t is not None}
     if len(set(devices.values())) > 1:
         listed = ", ".join(f"'{name}' on {device}" for name, device in devices.items())

@@ -47,15 +47,13 @@ def split_from_file(path: str | Path, num_graphs: int, fold: int = 0) -> Split:
             f"expected a JSON file of splits at {name!r}, could not read it "
             f"({error.strerror}); check the path"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"expected JSON in the split file {name!r}, got something else ({error}); "
             f"write {_LAYOUTS}"
         ) from error
     entry = _pick_fold(content, fold, name)
-    parts = {part: _read_part(entry, part, name) for part in _KEYS}
-    for part, numbers in parts.items():
-        _check_range(numbers, part, num_graphs, name)
+    parts = {part: _read_part(entry, part, num_graphs, name) for part in _KEYS}
     try:
         return Split(**{part: numbers.sort().values for part, numbers in parts.items()})
     except ValueError as error:
@@ -82,7 +80,9 @@ def _pick_fold(content: object, fold: int, name: str) -> Mapping[str, Any]:
     return entry
 
 
-def _read_part(entry: Mapping[str, Any], part: str, name: str) -> Tensor:
+def _read_part(
+    entry: Mapping[str, Any], part: str, num_graphs: int, name: str
+) -> Tensor:
     numbers = next((entry[key] for key in _KEYS[part] if key in entry), None)
     if not isinstance(numbers, list):
         raise ValueError(
@@ -95,14 +95,15 @@ def _read_part(entry: Mapping[str, Any], part: str, name: str) -> Tensor:
                 f"expected integers in {part!r} of the split file {name!r}, got "
                 f"{number!r}; number the graphs from 0"
             )
+    _check_range(numbers, part, num_graphs, name)
     return torch.tensor(numbers, dtype=torch.long)
 
 
-def _check_range(numbers: Tensor, part: str, num_graphs: int, name: str) -> None:
-    outside = numbers[(numbers < 0) | (numbers >= num_graphs)]
-    if outside.numel() > 0:
+def _check_range(numbers: list[int], part: str, num_graphs: int, name: str) -> None:
+    outside = next((n for n in numbers if not 0 <= n < num_graphs), None)
+    if outside is not None:
         raise ValueError(
             f"expected numbers from 0 to {num_graphs - 1} in {part!r} of the split "
-            f"file {name!r}, as there are {num_graphs} graphs, got {int(outside[0])}; "
+            f"file {name!r}, as there are {num_graphs} graphs, got {outside}; "
             f"check that the file is for this data set and counts from 0"
         )

@@ -11,6 +11,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce, one_hot, remove_self_loops
 
+from pyg_diffpool.datasets.tu_checks import (
+    check_attributes,
+    check_edges,
+    check_graphs,
+    check_labels,
+)
+
 _REQUIRED = ("A", "graph_indicator", "graph_labels")
 _OPTIONAL = ("node_attributes", "node_labels")
 
@@ -87,9 +94,10 @@ def read_tu_files(files: TUFiles) -> tuple[list[Data], list[str]]:
     """
     labels, y = _read(files, "graph_labels", np.int64)[:, 0].unique(return_inverse=True)
     graph = _read(files, "graph_indicator", np.int64)[:, 0] - 1  # [N]
-    _check_graphs(files, graph, y.numel())
+    indicator = files.path("graph_indicator")
+    check_graphs(indicator, files.path("graph_labels"), graph, y.numel())
     edge_index = _read(files, "A", np.int64, columns=2).t() - 1  # [2, E]
-    _check_edges(files, edge_index, graph)
+    check_edges(files.path("A"), indicator, edge_index, graph)
     x = _read_features(files, graph.numel())
     edge_index, _ = remove_self_loops(edge_index)
     edge_index = coalesce(edge_index, num_nodes=graph.numel())
@@ -116,7 +124,7 @@ def _read(files: TUFiles, kind: str, dtype: Any, columns: int | None = None) -> 
         # Older numpy would read 2.5 as 2 and only warn of it.
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            table = np.loadtxt(path, dtype=dtype, delimiter=",", ndmin=2)
+            table = np.loadtxt(path, dtype=dtype, delimiter=",", ndmin=2, comments=None)
         except (ValueError, DeprecationWarning) as error:
             what = "integers" if dtype is np.int64 else "numbers"
             raise ValueError(
@@ -147,45 +155,10 @@ def _read_features(files: TUFiles, num_nodes: int) -> Tensor | None:
                 f"{table.size(0)}"
             )
         if kind == "node_labels":
+            check_labels(files.path(kind), table)
             table -= table.min(dim=0).values
             columns.extend(one_hot(column) for column in table.unbind(dim=1))
         else:
+            check_attributes(files.path(kind), table)
             columns.append(table)
     return torch.cat(columns, dim=1) if columns else None
-
-
-def _check_graphs(files: TUFiles, graph: Tensor, num_graphs: int) -> None:
-    path = str(files.path("graph_indicator"))
-    if int(graph.min()) < 0 or int(graph.max()) >= num_graphs:
-        raise ValueError(
-            f"expected graphs from 1 to {num_graphs} in {path!r}, as many as lines in "
-            f"{files.path('graph_labels').name}, got {int(graph.min()) + 1} to "
-            f"{int(graph.max()) + 1}"
-        )
-    falls = (graph.diff() < 0).nonzero()
-    if falls.numel() > 0:
-        raise ValueError(
-            f"expected nodes sorted by graph in {path!r}, got graph "
-            f"{int(graph[falls[0] + 1]) + 1} after {int(graph[falls[0]]) + 1} in line "
-            f"{int(falls[0]) + 2}; renumber the nodes"
-        )
-
-
-def _check_edges(files: TUFiles, edge_index: Tensor, graph: Tensor) -> None:
-    path, num_nodes = str(files.path("A")), graph.numel()
-    outside = ((edge_index < 0) | (edge_index >= num_nodes)).any(dim=0).nonzero()
-    if outside.numel() > 0:
-        raise ValueError(
-            f"expected nodes from 1 to {num_nodes} in {path!r}, as many as lines in "
-            f"{files.path('graph_indicator').name}, got "
-            f"{(edge_index[:, outside[0, 0]] + 1).tolist()} in line "
-            f"{int(outside[0]) + 1}"
-        )
-    crossing = (graph[edge_index[0]] != graph[edge_index[1]]).nonzero()
-    if crossing.numel() > 0:
-        edge = edge_index[:, crossing[0, 0]]
-        raise ValueError(
-            f"expected edges within a graph in {path!r}, got {(edge + 1).tolist()} in "
-            f"line {int(crossing[0]) + 1}, from graph {int(graph[edge[0]]) + 1} to "
-            f"graph {int(graph[edge[1]]) + 1}; remove it or correct the indicator"
-        )

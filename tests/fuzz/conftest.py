@@ -1,0 +1,5 @@
+"""How many cases: a few by default, 10,000 in all with --hypothesis-profile=fuzz."""
+
+from hypothesis import settings
+
+settings.register_profile("fuzz", deadline=None)
