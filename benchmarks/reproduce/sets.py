@@ -3,17 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.datasets import TUDataset
-from torch_geometric.utils import degree
 
+from benchmarks.reproduce.features import with_features
 from benchmarks.reproduce.graph_store import GraphStore
 from pyg_diffpool.datasets import NestedClusters, cache_folder
-from pyg_diffpool.datasets.features import CappedDegree, Standardize
-
-MAX_DEGREE = 64
+from pyg_diffpool.datasets.features import Standardize
 
 
 class AbsentSetError(FileNotFoundError):
@@ -21,10 +18,7 @@ class AbsentSetError(FileNotFoundError):
 
 
 def load_store(name: str, root: Path | None, clusters: tuple[int, ...]) -> GraphStore:
-    """All graphs of a set, none dropped.
-
-    Features are the node attributes and one-hot labels with the logarithm of the
-    degree beside them, or the degree one-hot where there are none.
+    """All graphs of a set, none dropped, with the features of `with_features`.
 
     Args:
         name: As `TUDataset` has it.
@@ -35,7 +29,7 @@ def load_store(name: str, root: Path | None, clusters: tuple[int, ...]) -> Graph
         AbsentSetError: If the set is neither there nor to be downloaded.
     """
     dataset = _load(name, root)
-    graphs = [_with_features(data) for data in dataset]
+    graphs = [with_features(data) for data in dataset]
     if clusters:
         cut = NestedClusters(clusters)
         graphs = [cut(graph) for graph in graphs]
@@ -67,11 +61,3 @@ def _load(name: str, root: Path | None) -> TUDataset:
             f"{error}). Unpack https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip "
             f"to {here / name / 'raw'}, or say with '--data' where it is."
         ) from error
-
-
-def _with_features(data: Data) -> Data:
-    if data.x is None:
-        return CappedDegree(MAX_DEGREE)(data)
-    degrees = degree(data.edge_index[0], data.num_nodes)
-    data.x = torch.cat([data.x, degrees.log1p().unsqueeze(1)], 1)
-    return data

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.reproduce import fair, paper
+from benchmarks.reproduce import fair, features, paper
 from benchmarks.reproduce.__main__ import main
+from benchmarks.reproduce.features import DEGREE_BINS
 from benchmarks.reproduce.folds import fair_fold, paper_fold
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import METHODS, Shape, make_network
@@ -46,7 +47,23 @@ def test_all_graphs_and_features_of_the_training_part_alone(tu_root: Path) -> No
     degrees = ready.node_rows(train_part)[:, 3]
     torch.testing.assert_close(degrees.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
     torch.testing.assert_close(degrees.std(correction=0), torch.tensor(1.0))
-    assert load_store("COLLAB", tu_root, ()).x.size(1) == 65
+    assert load_store("COLLAB", tu_root, ()).x.size(1) == DEGREE_BINS + 2
+
+
+@pytest.mark.parametrize("dense", [512, 0])
+def test_clustering_coefficients_are_networkxs(
+    dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networkx = pytest.importorskip("networkx")
+    monkeypatch.setattr(features, "_DENSE", dense)
+    graph = networkx.gnp_random_graph(30, 0.2, seed=0)
+    graph.add_edge(0, 0)
+    graph.add_node(30)
+    edges = torch.tensor(list(graph.edges)).t()
+    twice = torch.cat([edges, edges.flip(0), edges[:, :3]], 1)
+    ours = features.clustering_coefficient(twice, 31)
+    theirs = torch.tensor(list(networkx.clustering(graph).values()))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_an_absent_set_is_named_with_the_way_to_get_it(tu_root: Path) -> None:
