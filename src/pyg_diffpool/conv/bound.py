@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
 from pyg_diffpool.conv.masks import masked_messages
-from pyg_diffpool.conv.rules import find_rule
+from pyg_diffpool.conv.rules import Rule, find_rule, has_call_hooks
 from pyg_diffpool.conv.signature import signature_of
 from pyg_diffpool.conv.turned import TurnedGraph
 from pyg_diffpool.conv.weights import edge_arguments
@@ -59,11 +59,21 @@ class BoundLayer:
         rule = find_rule(self.conv, graph)
         plain = given.keys() == {names[0], "edge_index"}
         if rule is not None and plain and isinstance(given[names[0]], Tensor):
-            return rule(self.conv, given[names[0]], graph)
+            return self._follow(rule, given[names[0]], graph)
         given["edge_index"], weight = graph.edges
         given |= edge_arguments(self.conv, given["edge_index"], weight, given)
         leading = names[: names.index("edge_index") + 1]
         return self.conv(*[given.pop(name) for name in leading], **given)
+
+    def _follow(self, rule: Rule, x: Tensor, graph: Graph) -> Any:
+        """The rule in the place of the layer's forward, so that hooks are called."""
+        if not has_call_hooks(self.conv):
+            return rule(self.conv, x, graph)
+        self.conv.forward = lambda x, _: rule(self.conv, x, graph)
+        try:
+            return self.conv(x, graph.edges[0])
+        finally:
+            del self.conv.forward
 
     def _graph(self, edge_index: Any) -> Graph | None:
         """The graph that the edges stand for, or `None` for those of the model."""

@@ -19,6 +19,12 @@ from torch_geometric.nn.conv import MessagePassing
 from pyg_diffpool.graphs import Graph, PaddedGraph
 
 Rule = Callable[[Any, Tensor, Any], Tensor]
+_CALL_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
 
 
 def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
@@ -121,7 +127,13 @@ def _plain_gat(conv: GATConv, graph: Graph) -> bool:
     )
 
 
+def has_call_hooks(conv: MessagePassing) -> bool:
+    """Whether hooks wait for the layer to be called."""
+    return any(vars(conv)[name] for name in _CALL_HOOKS)
+
+
 def _is_watched(conv: MessagePassing) -> bool:
-    """Whether the user waits for calls that a rule would not make."""
-    kinds = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "explain_message")
-    return any(name.endswith(kinds) and bool(v) for name, v in vars(conv).items())
+    """Whether the user waits for calls within the layer, which a rule does not make."""
+    kinds = ("forward_hooks", "forward_pre_hooks", "explain_message")
+    inner = ((n, v) for n, v in vars(conv).items() if n not in _CALL_HOOKS)
+    return any(name.endswith(kinds) and bool(value) for name, value in inner)

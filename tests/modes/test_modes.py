@@ -1,0 +1,141 @@
+"""Whole models in every mode of torch that users switch on."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import Module
+from torch_geometric.nn import SAGEConv, summary
+
+from graphs import sample
+from modes.models import BATCH, Paper, TwoLevels, arguments, make, results
+from pyg_diffpool import DiffPoolNet
+
+KINDS = pytest.mark.parametrize("kind", [TwoLevels, Paper])
+
+
+@KINDS
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(kind: type[Module], dtype: torch.dtype) -> None:
+    model = make(kind)
+    expected = results(model, model)
+    with torch.autocast("cpu", dtype=dtype):
+        found = results(model, model)
+    assert found[1].dtype == torch.float32
+    tolerance = {torch.float16: 0.02, torch.bfloat16: 0.1}[dtype]
+    for value, exact in zip(found[:2], expected[:2], strict=True):
+        torch.testing.assert_close(value.float(), exact, rtol=tolerance, atol=tolerance)
+    found_all, exact_all = (
+        torch.cat([g.flatten() for g in r[2:]]) for r in (found, expected)
+    )
+    assert (found_all - exact_all).norm() < 2 * tolerance * exact_all.norm()
+
+
+@KINDS
+def test_float64_agrees_with_float32(kind: type[Module]) -> None:
+    model, given = make(kind), BATCH.to(torch.double)
+    single = results(model, model)
+    exact = results(model.double(), model, given)
+    assert {t.dtype for t in exact} == {torch.double}
+    torch.testing.assert_close(
+        [t.double() for t in single], exact, rtol=1e-3, atol=1e-4
+    )
+
+
+@KINDS
+def test_deterministic_algorithms(kind: type[Module]) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = (results(m, m) for m in (make(kind), make(kind)))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@KINDS
+def test_gradgradcheck(kind: type[Module]) -> None:
+    model, given = make(kind).double(), sample([4, 3], channels=5, directed=False)
+    edges, batch = given.edge_index, given.batch
+    model(given.x, edges, batch)  # batch norm learns its scale, or its slope is steep
+    model.eval()
+
+    def run(x: Tensor) -> tuple[Tensor, Tensor]:
+        return model(x, edges, batch)
+
+    x = given.x.requires_grad_()
+    assert torch.autograd.gradcheck(run, x, fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, x, fast_mode=True)
+
+
+@KINDS
+def test_copies(kind: type[Module]) -> None:
+    model, other = make(kind).eval(), kind().eval()
+    other.load_state_dict(model.state_dict())
+    clones = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), other]
+    expected = results(model, model)
+    for clone in clones:
+        torch.testing.assert_close(results(clone, clone), expected, rtol=0, atol=0)
+
+
+def test_outputs_can_be_pickled_and_copied() -> None:
+    net = DiffPoolNet(5, 8, 3, [6, 3]).eval()
+    x, edge_index, batch, _ = arguments()
+    with torch.no_grad():
+        out = net(x, edge_index, batch=batch)
+    for clone in (pickle.loads(pickle.dumps(out)), copy.deepcopy(out)):
+        torch.testing.assert_close(clone.out, out.out)
+        assert repr(clone.levels) == repr(out.levels)
+        torch.testing.assert_close(clone.levels[1].adj, out.levels[1].adj)
+
+
+@KINDS
+def test_functional_call(kind: type[Module]) -> None:
+    model, other = make(kind), kind()
+    state = {**dict(other.named_parameters()), **dict(other.named_buffers())}
+    state = {name: value.detach().clone() for name, value in state.items()}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.testing.assert_close(
+        functional_call(model, state, arguments()), other(*arguments())
+    )
+    torch.testing.assert_close(model.state_dict(), before)
+
+
+@KINDS
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients(kind: type[Module], mode: type) -> None:
+    model = make(kind).eval()
+    expected = model(*arguments())
+    with mode():
+        found = model(*arguments())
+    assert not any(t.requires_grad for t in found)
+    torch.testing.assert_close(found, tuple(t.detach() for t in expected))
+
+
+@KINDS
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+def test_hooks_see_every_layer_of_every_level(kind: type[Module]) -> None:
+    model, seen = make(kind), []
+    layers = [m for m in model.modules() if isinstance(m, SAGEConv)]
+    for layer in layers:
+        layer.register_forward_hook(lambda m, _, out: seen.append((m, out)))
+        layer.register_full_backward_hook(lambda m, _, grad: seen.append((m, grad[0])))
+    found = results(model, model)
+    assert [m for m, _ in seen[: len(layers)]] == layers
+    assert {m for m, _ in seen[len(layers) :]} == set(layers)
+    assert not any("forward" in vars(layer) for layer in layers)
+    plain = make(kind)
+    torch.testing.assert_close(found, results(plain, plain))
+
+
+@KINDS
+def test_summary(kind: type[Module]) -> None:
+    pytest.importorskip("tabulate")
+    model = make(kind)
+    text = summary(model, *arguments(), max_depth=5)
+    total = sum(p.numel() for p in model.parameters())
+    assert f"{total:,}" in text
+    assert text.count("DiffPool") >= 2
+    assert text.count("SAGEConv") == 2 * (4 if kind is TwoLevels else 5)
