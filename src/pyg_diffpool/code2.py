@@ -11,6 +11,7 @@ from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.encoder import ColumnEmbedding
 from pyg_diffpool.graphs import padded_graph
 from pyg_diffpool.layer import DiffPool
+from pyg_diffpool.norm import NodeBatchNorm
 from pyg_diffpool.output import DiffPoolNetOutput
 from pyg_diffpool.readout import readout
 
@@ -68,8 +69,7 @@ class DiffPoolCode2(Module):
                 3,
                 out_channels,
                 dropout=dropout,
-                norm="BatchNorm",
-                norm_kwargs={"allow_single_element": True},
+                norm=NodeBatchNorm(hidden_channels),
             )
 
         self.pool = DiffPool(make_gnn(hidden_channels), make_gnn(num_clusters))

@@ -4,7 +4,7 @@ Padded form: the nodes of graph b stand in the first `n_b` rows of block b, all 
 rows are zero and marked `False` in the mask.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -36,7 +36,11 @@ def batch_pointer(batch: Tensor | None, batch_size: int | None, like: Tensor) ->
     if batch is None:
         return torch.arange(2, device=like.device) * like.size(0)
     if batch_size is None:
-        batch_size = int(batch[-1]) + 1
+        batch_size = cast(int, batch[-1].item()) + 1  # not `int`, which is no symbol
+        torch._check(batch_size >= 1)
+    if torch.compiler.is_compiling():  # where `index2ptr` wants B to be a constant
+        graphs = torch.arange(batch_size + 1, device=batch.device)
+        return torch.searchsorted(batch, graphs)
     ptr: Tensor = index2ptr(batch, batch_size)
     return ptr
 

@@ -8,6 +8,7 @@ from torch_geometric.nn import GraphSAGE
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from pyg_diffpool import _checks
+from pyg_diffpool.norm import NodeBatchNorm
 from pyg_diffpool.structure2vec import Structure2Vec
 
 Variant = Literal["diffpool", "nolp", "det", "s2v"]
@@ -96,8 +97,7 @@ def normalized_gnn(
         out_channels,
         dropout=dropout,
         act_first=True,
-        norm="BatchNorm",
-        norm_kwargs={"allow_single_element": True},
+        norm=NodeBatchNorm(hidden_channels),
         jk="cat",
         **({"normalize": l2_normalize} if gnn is GraphSAGE else {}),
     )

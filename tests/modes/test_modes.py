@@ -134,7 +134,7 @@ def test_hooks_see_every_layer_of_every_level(kind: type[Module]) -> None:
 def test_summary(kind: type[Module]) -> None:
     pytest.importorskip("tabulate")
     model = make(kind)
-    text = summary(model, *arguments(), max_depth=5)
+    text = summary(model, *arguments(), max_depth=7)
     total = sum(p.numel() for p in model.parameters())
     assert f"{total:,}" in text
     assert text.count("DiffPool") >= 2

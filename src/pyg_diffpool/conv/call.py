@@ -9,6 +9,7 @@ norms and all else are the very same objects. Nothing of the user's model is cha
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.nn import MessagePassing, WLConv
@@ -69,8 +70,13 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     arguments = _known(module, signature, given | weights)
     is_weighted = bool(weights) and graph.edges[1] is not None
     own = tuple(weights.values()) if is_weighted else ()
-    view = _view(module, Binding(graph, edge_index, own))
-    return _features(module, view(x, edge_index, **arguments), x)
+    out = _run(module, Binding(graph, edge_index, own), x, arguments)
+    return _features(module, out, x)
+
+
+@torch.compiler.disable  # which cannot trace the making of a view
+def _run(module: Module, binding: Binding, x: Tensor, arguments: dict[str, Any]) -> Any:
+    return _view(module, binding)(x, binding.edge_index, **arguments)
 
 
 def _facts(signature: Signature, graph: Graph) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What layers ask of a mini-batch, whatever its form."""
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 
 from torch import Tensor
+
+from pyg_diffpool.ops.lazy import lazy
 
 
 class Graph(ABC):
@@ -53,12 +54,12 @@ class Graph(ABC):
     def max_num_nodes(self) -> int | Tensor:
         """Nodes of the largest graph, of padded ones with their padding, `[]`."""
 
-    @cached_property
+    @lazy
     def in_degree(self) -> Tensor:
         """Sum of the weights of the edges into each node, `[R, 1]`."""
         return self._degree(into=True)
 
-    @cached_property
+    @lazy
     def out_degree(self) -> Tensor:
         """Sum of the weights of the edges out of each node, `[R, 1]`."""
         return self._degree(into=False)

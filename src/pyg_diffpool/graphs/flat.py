@@ -1,7 +1,6 @@
 """The sparse form, as PyG's loader yields it."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from pyg_diffpool.adjacency import to_edges
 from pyg_diffpool.graphs.base import Graph
 from pyg_diffpool.graphs.cached import cached_graph
 from pyg_diffpool.ops import SparseGraph, make_graph, spmm
+from pyg_diffpool.ops.lazy import lazy
 from pyg_diffpool.padding import batch_pointer
 
 
@@ -43,7 +43,7 @@ class FlatGraph(Graph):
         out = weight.new_zeros(graph.num_nodes).index_add(0, node, weight)
         return out.unsqueeze(-1)
 
-    @cached_property
+    @lazy
     def self_loops(self) -> Tensor:
         """Summed over the edges that are loops."""
         graph = self.sparse

@@ -1,7 +1,6 @@
 """The padded form: dense blocks with a mask, such as pooled graphs."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from pyg_diffpool import _checks
 from pyg_diffpool.graphs.base import Graph
 from pyg_diffpool.ops import device
+from pyg_diffpool.ops.lazy import lazy
 from pyg_diffpool.padding import to_flat
 
 
@@ -22,14 +22,24 @@ class PaddedGraph(Graph):
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, C]` to the rows of real nodes, `[R, C]`."""
-        return x.flatten(0, 1) if self.mask is None else x[self.mask]
+        flat = x.flatten(0, 1)
+        return flat if self.mask is None else flat.index_select(0, self._nodes)
 
     def blocks(self, rows: Tensor) -> Tensor:
         """`[R, C]` to `[B, M, C]`, zeros for padding."""
-        shape = (*self.adj.shape[:2], rows.size(-1))
+        (b, m), c = self.adj.shape[:2], rows.size(-1)
         if self.mask is None:
-            return rows.view(shape)
-        return rows.new_zeros(shape).index_put((self.mask,), rows)
+            return rows.view(b, m, c)
+        return rows.new_zeros(b * m, c).index_copy(0, self._nodes, rows).view(b, m, c)
+
+    @lazy
+    def _nodes(self) -> Tensor:
+        """Where the real nodes stand among the `B * M` rows, `[R]`."""
+        assert self.mask is not None
+        nodes = self.mask.flatten().nonzero().squeeze(1)
+        if torch.compiler.is_compiling():  # which then need not look
+            torch._check(nodes.size(0) > 0)
+        return nodes
 
     def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
         """By a batched product."""
@@ -45,19 +55,19 @@ class PaddedGraph(Graph):
         diagonal = self.adj.diagonal(dim1=1, dim2=2)
         return self.rows(diagonal.unsqueeze(-1)).squeeze(-1)
 
-    @cached_property
+    @lazy
     def is_weighted(self) -> bool:
         """Whether any entry is neither 0 nor 1, read back from the device."""
         return not bool(((self.adj == 0) | (self.adj == 1)).all())
 
-    @cached_property
+    @lazy
     def edges(self) -> tuple[Tensor, Tensor | None]:
         """The non-zero entries, read back from the device."""
         x = self.adj.new_zeros(*self.adj.shape[:2], 1)
         _, edge_index, weight, _ = to_flat(x, self.adj, self.mask)
         return edge_index, weight if self.is_weighted else None
 
-    @cached_property
+    @lazy
     def edge_features(self) -> Tensor | None:
         """Those of the non-zero entries, read back from the device."""
         return None if self.edge_attr is None else self.edge_attr[self.adj != 0]

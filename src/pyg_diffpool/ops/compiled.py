@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from pyg_diffpool.ops.graph import SparseGraph
+from pyg_diffpool.ops.graph import SparseGraph, spmm_kernel
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import align
 from pyg_diffpool.ops.sparse_kernel import (
@@ -134,3 +134,40 @@ def _fake_square(
 
 
 _square.register_fake(_fake_square)
+
+
+def compiled_spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
+    """`spmm` within a compiled graph."""
+    out: Tensor = _spmm(graph.row, graph.col, weight, x)
+    return out
+
+
+@custom_op("pyg_diffpool::spmm", mutates_args=())
+def _spmm(row: Tensor, col: Tensor, weight: Tensor | None, x: Tensor) -> Tensor:
+    graph = _graph(row, col, weight, row.new_empty(0), x.size(0))
+    return spmm_kernel(graph, x.contiguous()).contiguous()
+
+
+def _fake_spmm(row: Tensor, col: Tensor, weight: Tensor | None, x: Tensor) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _spmm_setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    row, col, weight, x = ctx.saved_tensors
+    grad_weight = grad_x = None
+    if ctx.needs_input_grad[2]:
+        graph = SparseGraph(row, col, weight, row, x.size(0))
+        grad_weight = graph.edge_products(grad, x).to(weight.dtype)
+    if ctx.needs_input_grad[3]:
+        order = torch.argsort(col, stable=True)
+        turned = None if weight is None else weight[order]
+        grad_x = _spmm(col[order], row[order], turned, grad)
+    return None, None, grad_weight, grad_x
+
+
+_spmm.register_fake(_fake_spmm)
+_spmm.register_autograd(_spmm_backward, setup_context=_spmm_setup_context)

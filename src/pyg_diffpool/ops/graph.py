@@ -11,7 +11,6 @@ devices nothing has been measured. Their tensors are taken as input all the same
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch_geometric.index import index2ptr
 
 from pyg_diffpool.ops import device
+from pyg_diffpool.ops.lazy import lazy
 
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
 
@@ -42,7 +42,7 @@ class SparseGraph:
     columns_ascend: bool = True
     order: Tensor | None = None  # [E]
 
-    @cached_property
+    @lazy
     def crow(self) -> Tensor:
         """Where each row starts, `[N + 1]`."""
         crow: Tensor = index2ptr(self.row, self.num_nodes)
@@ -63,14 +63,14 @@ class SparseGraph:
         stays = (first >= self.ptr[batch]) & (last < self.ptr[1:][batch])
         return bool((stays | (start == end)).all())
 
-    @cached_property
+    @lazy
     def transpose_order(self) -> Tensor:
         """The order in which the edges are sorted by target, `[E]`."""
         if self.by_target is not None:
             return self.by_target()
         return torch.argsort(self.col, stable=True)
 
-    @cached_property
+    @lazy
     def transpose(self) -> "SparseGraph":
         """The graph with every edge turned round; itself where that is the same."""
         if self.is_symmetric:
@@ -87,7 +87,7 @@ class SparseGraph:
             columns_ascend=False,
         )
 
-    @cached_property
+    @lazy
     def is_symmetric(self) -> bool:
         r"""Whether :math:`A = A^\top`, told where it is cheap to tell, else `False`.
 
@@ -125,7 +125,7 @@ class SparseGraph:
             self._matrices[dtype] = self._matrix(dtype)
         return self._matrices[dtype]
 
-    @cached_property
+    @lazy
     def _matrices(self) -> dict[torch.dtype, Tensor]:
         return {}
 
@@ -155,8 +155,7 @@ def make_graph(
     if is_sorted(row, col, num_nodes):
         return SparseGraph(row, col, edge_weight, ptr, num_nodes)
     key, order = torch.sort(_key(row, col, num_nodes), stable=True)
-    first = torch.ones_like(key, dtype=torch.bool)
-    first[1:] = key[1:] != key[:-1]
+    first = key.diff(prepend=key.new_full((1,), -1)) != 0
     if edge_weight is None:
         edge_weight = torch.ones(key.numel(), device=key.device)
     # The sum of each run of equal pairs goes to the first edge of the run.
@@ -190,8 +189,21 @@ def spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
 
     `weight` is `graph.weight`, given apart so that autograd sees it.
     """
+    if torch.compiler.is_compiling():
+        from pyg_diffpool.ops.compiled import compiled_spmm
+
+        return compiled_spmm(graph, weight, x)
     out: Tensor = _SpMM.apply(graph, weight, x)  # type: ignore[no-untyped-call]
     return out
+
+
+def spmm_kernel(graph: SparseGraph, x: Tensor) -> Tensor:
+    """`spmm` without its gradient."""
+    dtype = x.dtype
+    if x.device.type == "cpu":  # which has no kernel for half precision
+        dtype = torch.promote_types(dtype, torch.float)
+    with torch.autocast(x.device.type, enabled=False):
+        return (graph.matrix(dtype) @ x.to(dtype)).to(x.dtype)
 
 
 class _SpMM(torch.autograd.Function):
@@ -201,11 +213,7 @@ class _SpMM(torch.autograd.Function):
     ) -> Tensor:
         ctx.graph = graph
         ctx.save_for_backward(weight, x)
-        dtype = x.dtype
-        if x.device.type == "cpu":  # which has no kernel for half precision
-            dtype = torch.promote_types(dtype, torch.float)
-        with torch.autocast(x.device.type, enabled=False):
-            return (graph.matrix(dtype) @ x.to(dtype)).to(x.dtype)
+        return spmm_kernel(graph, x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
