@@ -68,7 +68,9 @@ class _PaddedLevel(torch.autograd.Function):
         needs = (*ctx.needs_input_grad[:3], False)
         if torch.is_grad_enabled():
             return plain_gradients(plain_padded, ctx.saved_tensors[:4], needs, grads)
-        return *_gradients(ctx.saved_tensors, needs, grads), None
+        saved = ctx.saved_tensors
+        with torch.autocast(saved[0].device.type, enabled=False):
+            return *_gradients(saved, needs, grads), None
 
 
 def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
