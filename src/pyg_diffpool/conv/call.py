@@ -20,6 +20,8 @@ from pyg_diffpool.conv.masks import masks_off
 from pyg_diffpool.conv.signature import Signature, layers_of, signature_of
 from pyg_diffpool.graphs import Graph, PaddedGraph
 
+_TOKEN = object()
+
 
 def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
     """Run `module` over the nodes of `graph`.
@@ -64,7 +66,7 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     # and a pooled graph's edges need not be listed.
     hands_on = type(module).forward is BasicGNN.forward
     if hands_on or isinstance(module, MessagePassing):
-        edge_index, weights = object(), {}
+        edge_index, weights = _TOKEN, {}
     else:
         edge_index, weights = graph.edges[0], _weights(signature, graph, x)
     arguments = _known(module, signature, given | weights)
@@ -74,9 +76,14 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     return _features(module, out, x)
 
 
-@torch.compiler.disable  # which cannot trace the making of a view
-def _run(module: Module, binding: Binding, x: Tensor, arguments: dict[str, Any]) -> Any:
+def _view_and_run(
+    module: Module, binding: Binding, x: Tensor, arguments: dict[str, Any]
+) -> Any:
     return _view(module, binding)(x, binding.edge_index, **arguments)
+
+
+# `torch.compile` cannot trace the making of a view: GNNs run as without it.
+_run = torch.compiler.disable(_view_and_run)
 
 
 def _facts(signature: Signature, graph: Graph) -> dict[str, Any]:

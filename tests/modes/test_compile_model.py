@@ -1,0 +1,13 @@
+"""A whole model under `torch.compile`."""
+
+import torch
+
+from modes.models import TwoLevels, make, results
+
+
+def test_compiled_model_equals_eager() -> None:
+    torch.compiler.reset()
+    model = make(TwoLevels)
+    compiled = torch.compile(model, dynamic=True, backend="aot_eager")
+    found, expected = (results(call, model) for call in (compiled, model))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
