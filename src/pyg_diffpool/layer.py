@@ -8,9 +8,9 @@ from torch_geometric.typing import Adj
 from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import is_dense
 from pyg_diffpool.assignment import cluster_budget
-from pyg_diffpool.conv import call_gnn, masked_edges
+from pyg_diffpool.conv import call_gnn, check_takes_features, masked_edges
 from pyg_diffpool.graphs import Graph, flat_graph, padded_graph
-from pyg_diffpool.options import Backend, Link, Normalize, Options
+from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.pooling import pool_flat, pool_padded
 
@@ -28,6 +28,11 @@ class DiffPool(Module):
     and never makes it dense; further levels take the small dense graphs that the level
     before gave. There the same layers run with the edge weights :math:`A'`; a layer
     that cannot use weights says so.
+
+    Edge features, D an edge, reach layers that take `edge_attr`: one built for D
+    channels (`edge_dim`) receives the features, one for D + 1 also the edge weight as
+    the last channel. Layers that take `edge_weight` receive that alone. One of the two
+    GNNs must have a layer for the features, on every level that is given them.
 
     PyG's explainers work on models of such levels. An edge mask multiplies the messages
     of both GNNs and, in :math:`S^{\top} A S`, the edge itself, so that an edge with the
@@ -52,6 +57,8 @@ class DiffPool(Module):
         check: Look for what needs waiting for the device. (default: `False`)
         sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
             mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
+        edge_reduce: How edge features are pooled, `"sum"` or `"mean"`, see
+            :func:`diff_pool`. (default: `"sum"`)
 
     Raises:
         ValueError: If `ratio` is not in (0, 1] or a choice does not exist.
@@ -81,6 +88,7 @@ class DiffPool(Module):
         backend: Backend = "auto",
         check: bool = False,
         sync_losses: bool = False,
+        edge_reduce: EdgeReduce = "sum",
     ) -> None:
         super().__init__()
         if ratio is not None and not 0 < ratio <= 1:
@@ -88,7 +96,8 @@ class DiffPool(Module):
         self.embed = embed
         self.assign = assign
         self.ratio = ratio
-        self.options = Options(link, normalize, backend, check, sync_losses)
+        choices = (link, normalize, backend, check, sync_losses, edge_reduce)
+        self.options = Options(*choices)
         self.options.validate()
 
     def reset_parameters(self) -> None:
@@ -103,6 +112,7 @@ class DiffPool(Module):
         edge_weight: Tensor | None = None,  # [E]
         batch: Tensor | None = None,  # [N]
         *,
+        edge_attr: Tensor | None = None,  # [E, D] or [B, M, M, D]
         mask: Tensor | None = None,  # [B, M]
         batch_size: int | None = None,
         s: Tensor | None = None,  # [N, K], [B, M, K], or int64 without K
@@ -115,6 +125,7 @@ class DiffPool(Module):
             adj: The adjacency in any form that :func:`diff_pool` takes.
             edge_weight: Edge weights, `[E]`. (default: `None`)
             batch: The graph of each node, `[N]`, ascending. (default: `None`)
+            edge_attr: Edge features, `[E, D]` or `[B, M, M, D]`. (default: `None`)
             mask: Which rows of padded input are nodes, `[B, M]`. (default: `None`)
             batch_size: Number of graphs. (default: `None`)
             s: The assignment in place of `assign`'s: logits, or the one cluster of
@@ -127,8 +138,9 @@ class DiffPool(Module):
         Raises:
             TypeError: See :func:`diff_pool`.
             ValueError: See :func:`diff_pool`; or if a GNN cannot use the edge
-                weights, both or neither of `assign` and `s` are given, or an
-                explainer has masked other edges than these.
+                weights, neither GNN the edge features, a layer is built for others,
+                both or neither of `assign` and `s` are given, or an explainer has
+                masked other edges than these.
         """
         if (s is None) == (self.assign is None):
             raise ValueError(
@@ -136,9 +148,11 @@ class DiffPool(Module):
                 f"{'neither' if s is None else 'both'})."
             )
         _checks.check_float("x", x, (2, 3))
+        if edge_attr is not None:
+            check_takes_features(edge_attr, self.embed, self.assign)
         if is_dense(adj):
             _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
-            padded = padded_graph(x, adj, mask)
+            padded = padded_graph(x, adj, mask, edge_attr)
             rows = padded.rows(x)
             z = padded.blocks(self._run(self.embed, rows, padded))
             if s is None:
@@ -146,7 +160,8 @@ class DiffPool(Module):
             budget = self._budget(padded, num_clusters, s)
             return pool_padded(z, padded, s, budget, self.options)
         _checks.check_unused("an edge list", mask=mask)
-        flat = flat_graph(x, adj, edge_weight, batch, batch_size, self.options.check)
+        check = self.options.check
+        flat = flat_graph(x, adj, edge_weight, batch, batch_size, check, edge_attr)
         z = self._run(self.embed, x, flat)
         if s is None:
             s = self._run(self.assign, x, flat)

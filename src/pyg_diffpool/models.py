@@ -18,7 +18,7 @@ from pyg_diffpool.encoder import ColumnEmbedding
 from pyg_diffpool.given_clusters import given_levels
 from pyg_diffpool.graphs import padded_graph
 from pyg_diffpool.layer import DiffPool
-from pyg_diffpool.options import Backend, Link, Normalize
+from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize
 from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
 from pyg_diffpool.padding import batch_pointer
 from pyg_diffpool.presets import Variant, cluster_numbers, normalized_gnn, paper_options
@@ -47,7 +47,10 @@ class DiffPoolNet(Module):
             level. (default: `None`, K)
         num_layers: Layers of each GNN. (default: `3`)
         gnn: The class of the GNNs, one of PyG's `BasicGNN` models whose layers can
-            use edge weights. (default: `torch_geometric.nn.GraphSAGE`)
+            use edge weights or features. (default: `torch_geometric.nn.GraphSAGE`)
+        edge_dim: Channels of edge features for which the layers of a `gnn` such as
+            `GAT` are built: D, or D + 1 with the edge weight as the last, see
+            :class:`DiffPool`. (default: `None`)
         dropout: Probability of dropout in GNNs and MLP. (default: `0.0`)
         l2_normalize: Whether a `GraphSAGE` scales the output of each layer to unit
             length. (default: `True`)
@@ -62,6 +65,8 @@ class DiffPoolNet(Module):
         backend: See :func:`diff_pool`. (default: `"auto"`)
         sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
             mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
+        edge_reduce: How edge features are pooled, see :func:`diff_pool`.
+            (default: `"sum"`)
 
     Raises:
         ValueError: If `num_clusters` is empty or holds a number below 1.
@@ -86,6 +91,7 @@ class DiffPoolNet(Module):
         ratio: float | None = None,
         num_layers: int = 3,
         gnn: type[BasicGNN] = GraphSAGE,
+        edge_dim: int | None = None,
         dropout: float = 0.0,
         l2_normalize: bool = True,
         link: Link = "frobenius",
@@ -95,6 +101,7 @@ class DiffPoolNet(Module):
         learn_assignment: bool = True,
         backend: Backend = "auto",
         sync_losses: bool = False,
+        edge_reduce: EdgeReduce = "sum",
     ) -> None:
         super().__init__()
         clusters = cluster_numbers(num_clusters)
@@ -105,6 +112,7 @@ class DiffPoolNet(Module):
             num_layers=num_layers,
             dropout=dropout,
             l2_normalize=l2_normalize,
+            edge_dim=edge_dim,
         )
         self.num_clusters = clusters
         self.link_weight = link_weight
@@ -127,6 +135,7 @@ class DiffPoolNet(Module):
                 normalize=normalize,
                 backend=b,
                 sync_losses=sync_losses,
+                edge_reduce=edge_reduce,
             )
             for width, k, b in zip(widths, clusters, backends, strict=True)
         )
@@ -180,6 +189,7 @@ class DiffPoolNet(Module):
         batch: Tensor | None = None,  # [N]
         batch_size: int | None = None,
         clusters: Tensor | None = None,  # [N, L]
+        edge_attr: Tensor | None = None,  # [E, D]
     ) -> DiffPoolNetOutput:
         """Run on a sparse mini-batch; arguments and errors as in :func:`diff_pool`.
 
@@ -194,15 +204,16 @@ class DiffPoolNet(Module):
         given = given_levels(clusters, learned, batch, b, self.num_clusters)
         levels: list[DiffPoolOutput] = []
         read: list[Tensor] = []
+        edges = {"edge_weight": edge_weight, "edge_attr": edge_attr}
         where: dict[str, Any] = {"batch": batch, "batch_size": b}
         for pool, (s, k, exists) in zip(self.pools, given, strict=True):
-            out = pool(x, adj, edge_weight, s=s, num_clusters=k, **where)
+            out = pool(x, adj, s=s, num_clusters=k, **edges, **where)
             levels.append(out)
             read.append(readout(out.embedding, **where))
-            x, adj, edge_weight = out.x, out.adj, None
+            x, adj, edges = out.x, out.adj, {"edge_attr": out.edge_attr}
             mask = out.mask if exists is None else exists
             where = {"mask": mask}
-        graph = padded_graph(x, adj, mask)
+        graph = padded_graph(x, adj, mask, out.edge_attr)
         rows = call_gnn(self.last, graph.rows(x), graph)
         read.append(readout(graph.blocks(rows), mask=mask))
         weights = self.link_weight, self.entropy_weight

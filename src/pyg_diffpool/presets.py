@@ -88,6 +88,7 @@ def normalized_gnn(
     num_layers: int,
     dropout: float,
     l2_normalize: bool,
+    edge_dim: int | None = None,
 ) -> BasicGNN:
     """A GNN with batch norm after each layer, its layers joined by a linear map."""
     return gnn(
@@ -100,4 +101,5 @@ def normalized_gnn(
         norm=NodeBatchNorm(hidden_channels),
         jk="cat",
         **({"normalize": l2_normalize} if gnn is GraphSAGE else {}),
+        **({} if edge_dim is None else {"edge_dim": edge_dim}),
     )

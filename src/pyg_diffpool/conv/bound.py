@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
+from pyg_diffpool.conv.features import feature_argument, takes_features
 from pyg_diffpool.conv.masks import masked_messages
 from pyg_diffpool.conv.rules import Rule, find_rule, has_call_hooks
 from pyg_diffpool.conv.signature import signature_of
@@ -21,15 +22,15 @@ class Binding(NamedTuple):
 
     graph: Graph
     edge_index: Any  # what the model was called with: the edges, or a token for them
-    weights: tuple[Tensor, ...]  # the graph's own that the model was called with
+    weights: tuple[Tensor, ...]  # or features: the graph's own that it was called with
 
 
 class BoundLayer:
     """A layer bound to a graph.
 
     Called with the `edge_index` it is bound to, or with that turned round, it computes
-    on the graph with its weights; called with any other, or with weights that the
-    model has made itself, it is the layer.
+    on the graph with its weights and edge features; called with any other, or with
+    weights or features that the model has made itself, it is the layer.
     """
 
     def __init__(self, conv: MessagePassing, binding: Binding) -> None:
@@ -61,6 +62,9 @@ class BoundLayer:
         if rule is not None and plain and isinstance(given[names[0]], Tensor):
             return self._follow(rule, given[names[0]], graph)
         given["edge_index"], weight = graph.edges
+        features = graph.edge_features
+        if features is not None and takes_features(self.conv):
+            given["edge_attr"] = feature_argument(self.conv, features, weight)
         given |= edge_arguments(self.conv, given["edge_index"], weight, given)
         leading = names[: names.index("edge_index") + 1]
         return self.conv(*[given.pop(name) for name in leading], **given)
@@ -84,7 +88,8 @@ class BoundLayer:
             return graph
         if not isinstance(own, Tensor) or not isinstance(edge_index, Tensor):
             return None
-        if graph.edges[1] is None or edge_index.shape != own.shape:
+        bare = graph.edges[1] is None and graph.edge_features is None
+        if bare or edge_index.shape != own.shape:
             return None
         if torch.equal(edge_index, own):
             return graph

@@ -40,8 +40,8 @@ def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
     Raises:
         TypeError: If the module needs what a graph does not have, or gives anything
             but node features.
-        ValueError: If a layer cannot use the edge weights that the graph has, or if
-            a dense layer meets a sparse graph.
+        ValueError: If a layer cannot use the edge weights that the graph has, or is
+            built for other edge features, or if a dense layer meets a sparse graph.
     """
     if isinstance(graph, PaddedGraph):
         with masks_off(module):
@@ -70,8 +70,8 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     else:
         edge_index, weights = graph.edges[0], _weights(signature, graph, x)
     arguments = _known(module, signature, given | weights)
-    is_weighted = bool(weights) and graph.edges[1] is not None
-    own = tuple(weights.values()) if is_weighted else ()
+    bare = graph.edges[1] is None and graph.edge_features is None
+    own = () if bare else tuple(weights.values())
     out = _run(module, Binding(graph, edge_index, own), x, arguments)
     return _features(module, out, x)
 
@@ -97,7 +97,10 @@ def _facts(signature: Signature, graph: Graph) -> dict[str, Any]:
 
 
 def _weights(signature: Signature, graph: Graph, x: Tensor) -> dict[str, Tensor]:
-    """The edge weights, where they are taken; ones where they must not be missing."""
+    """The edge weights, where they are taken; ones where they must not be missing.
+
+    Under the name of edge features they stand in for these where there are none.
+    """
     edge_index, weight = graph.edges
     out: dict[str, Tensor] = {}
     for name in ("edge_weight", "edge_attr"):
@@ -106,6 +109,8 @@ def _weights(signature: Signature, graph: Graph, x: Tensor) -> dict[str, Tensor]
             value = x.new_ones(edge_index.size(1))
         if value is not None and name in signature.names:
             out[name] = value.unsqueeze(-1) if name == "edge_attr" else value
+    if graph.edge_features is not None and "edge_attr" in signature.names:
+        out["edge_attr"] = graph.edge_features
     return out
 
 

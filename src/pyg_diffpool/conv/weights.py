@@ -42,7 +42,8 @@ def edge_arguments(
     """The keyword arguments by which `conv` receives the weights.
 
     As `edge_weight`, or as `edge_attr` by a layer that is built for edge features of
-    one channel. On an unweighted graph a layer that cannot do without is given ones.
+    one channel; edge features among what is `given` stand for them. On an unweighted
+    graph a layer that cannot do without is given ones.
 
     Raises:
         ValueError: If `conv` cannot use weights, or needs types of edges or nodes,
@@ -53,12 +54,14 @@ def edge_arguments(
     if isinstance(conv, FAConv) and conv.normalize and weight is not None:
         raise ValueError(_no_weights(conv) + " Or build it with 'normalize=False'.")
     channels = edge_channels(conv) if "edge_attr" in names else None
-    if weight is None and _needs_weights(conv, channels):
+    if weight is None and "edge_attr" not in given and _needs_weights(conv, channels):
         weight = next(conv.parameters()).new_ones(edge_index.size(1))
     if weight is None:
         return {}
     if "edge_weight" in names:
         return {"edge_weight": weight}
+    if "edge_attr" in given:
+        return {}
     if channels != 1:
         raise ValueError(_no_weights(conv))
     return {"edge_attr": weight.unsqueeze(-1)}
