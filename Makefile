@@ -1,7 +1,8 @@
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
 # make test-accel  every test again, beside torch-scatter and torch-sparse
-# make fuzz    10,000 generated right and wrong inputs; make test tries a few of them
+# make fuzz    10,000 generated right and wrong inputs, of which make test tries a few,
+#              and runs of several processes, one of which is killed
 # make lint    formatting, lint, types
 # make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
@@ -41,6 +42,7 @@ test-accel:
 fuzz: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses auto \
 		--hypothesis-profile=fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/training -m slow
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
