@@ -248,11 +248,12 @@ def test_auto_takes_padding_for_tiny_even_graphs_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taken = []
-    for name in ("fused_flat", "_on_padded"):
+    for name in ("flat_level", "flat_level_by_padding"):
         way = getattr(pooling, name)
         monkeypatch.setattr(
             pooling, name, lambda *a, n=name, w=way: (taken.append(n), w(*a))[1]
         )
     for name in ("undirected", "very uneven", "empty graph in the middle"):
         run(ZOO[name])
-    assert taken == ["_on_padded", "fused_flat", "_on_padded"]
+    by_padding = "flat_level_by_padding"
+    assert taken == [by_padding, "flat_level", by_padding]

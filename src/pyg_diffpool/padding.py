@@ -121,21 +121,23 @@ def to_padded(
         batch = x.new_zeros(x.size(0), dtype=torch.long)
     if visible:
         _checks.check_same_graph(edge_index, batch)
-    return pad(x, edge_index, batch, edge_weight, ptr, max_num_nodes)
+    if max_num_nodes is None:
+        max_num_nodes = int(ptr.diff().max())
+    slot = slots(batch, ptr, max_num_nodes)
+    b = ptr.numel() - 1
+    return pad(x, edge_index, edge_weight, slot, b, max_num_nodes)
 
 
 def pad(
     x: Tensor,  # [N, C]
     edge_index: Tensor,  # [2, E]
-    batch: Tensor,  # [N]
     edge_weight: Tensor | None,  # [E]
-    ptr: Tensor,  # [B + 1]
-    max_num_nodes: int | None,
+    slot: Tensor,  # [N], see `slots`
+    batch_size: int,
+    max_num_nodes: int,
 ) -> Padded:
     """`to_padded` for what has been checked."""
-    b = ptr.numel() - 1
-    m = int((ptr[1:] - ptr[:-1]).max()) if max_num_nodes is None else max_num_nodes
-    slot = slots(batch, ptr, m)
+    b, m = batch_size, max_num_nodes
     mask = torch.zeros(b * m, dtype=torch.bool, device=x.device)
     mask[slot] = True
     row, col = edge_index

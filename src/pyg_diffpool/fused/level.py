@@ -18,7 +18,7 @@ class Level(NamedTuple):
     x: Tensor  # [B, K, C]
     adj: Tensor  # [B, K, K]
     s: Tensor  # [N, K] or [B, M, K]
-    link_norm: Tensor  # [], float64
+    link_loss: Tensor  # [], the norm in float64, or the summed cross-entropy
     entropy: Tensor  # [], summed over the nodes
 
 
