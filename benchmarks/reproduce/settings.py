@@ -53,7 +53,7 @@ DEFAULT = Training()
 
 PAPER: dict[str, Training] = {
     "ENZYMES": replace(DEFAULT, epochs=100, lr=2e-3, drop_nodes=0.1, noise=0.1),
-    "PROTEINS": replace(DEFAULT, epochs=60, hidden=32, dropout=0.5),
+    "PROTEINS": replace(DEFAULT, epochs=60, hidden=32, drop_nodes=0.1, noise=0.1),
     "DD": replace(DEFAULT, epochs=40, batch_size=32, dropout=0.5, clusters=(32, 8)),
     "COLLAB": replace(DEFAULT, epochs=30, dropout=0.2),
     "REDDIT-MULTI-12K": replace(DEFAULT, epochs=60, clusters=(32, 8)),
