@@ -42,7 +42,7 @@ test-accel:
 fuzz: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --numprocesses auto \
 		--hypothesis-profile=fuzz
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/training -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m slow
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

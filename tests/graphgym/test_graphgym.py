@@ -50,7 +50,10 @@ def batch() -> Batch:
     "options",
     [
         ("model.type", "diffpool"),
-        ("model.type", "gnn", "gnn.layer_type", "diffpool", "gnn.l2norm", "False"),
+        pytest.param(
+            ("model.type", "gnn", "gnn.layer_type", "diffpool", "gnn.l2norm", "False"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["network", "layer"],
 )
