@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
+from torch_geometric.nn import GATv2Conv
 from torch_geometric.utils import to_dense_adj
 
 import reference
 from graphs import ZOO, Sample
-from pyg_diffpool import DiffPoolOutput, diff_pool, to_padded
+from pyg_diffpool import DiffPool, DiffPoolOutput, diff_pool, to_padded
 from pyg_diffpool.ops import device, edge_kernel, ragged
 
 D = 5
@@ -328,3 +330,27 @@ def test_the_result_with_and_without() -> None:
     assert bare.edge_attr is None
     assert "edge_attr" not in repr(bare)
     assert "edge_attr" not in bare.to_batch()
+
+
+def test_edges_of_a_batch_run_from_source_to_target() -> None:
+    sample, clusters = ZOO["one-way path"], torch.tensor([0, 2, 1, 1])
+    edge_attr = torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.double)
+    out = diff_pool(sample.x, sample.edge_index, clusters, edge_attr=edge_attr)
+    batch = out.to_batch()
+    assert batch.edge_index.tolist() == [[0, 1, 2], [2, 1, 1]]
+    assert batch.edge_attr.flatten().tolist() == [1, 3, 2]
+
+
+@pytest.mark.parametrize("reduce", REDUCES)
+def test_an_edge_masked_by_an_explainer_has_no_part(reduce: str) -> None:
+    sample, attr = ZOO["ordinary"], features(ZOO["ordinary"])
+    embed = GATv2Conv(3, 3, edge_dim=D).double()
+    pool = DiffPool(embed, edge_reduce=reduce)
+    mask = (torch.arange(len(attr)) % 3 > 0).double()
+    set_masks(pool, mask, sample.edge_index, apply_sigmoid=False)
+    edge_index, given = sample.edge_index, {"batch": sample.batch, "s": sample.s}
+    out = pool(sample.x, edge_index, edge_attr=attr, **given)
+    clear_masks(pool)
+    kept = mask.bool()
+    expected = pool(sample.x, edge_index[:, kept], edge_attr=attr[kept], **given)
+    torch.testing.assert_close(out.edge_attr, expected.edge_attr)
