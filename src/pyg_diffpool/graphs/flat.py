@@ -82,7 +82,7 @@ class FlatGraph(Graph):
         """Of the sizes."""
         return self.sizes.max()
 
-    @property  # not kept, which `torch.compile` could not follow
+    @lazy
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         return self.sparse.ptr.diff()

@@ -2,11 +2,12 @@
 
 from pyg_diffpool.ops import device
 from pyg_diffpool.ops.edges import padded_pool_edges, pool_edges
-from pyg_diffpool.ops.graph import SparseGraph, inverse, is_sorted, make_graph, spmm
+from pyg_diffpool.ops.graph import SparseGraph, inverse, is_sorted, make_graph
 from pyg_diffpool.ops.padded import padded_pool
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import contract, expand
 from pyg_diffpool.ops.sparse import sparse_pool, sparse_square
+from pyg_diffpool.ops.spmm import spmm
 
 __all__ = [
     "Pooled",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from pyg_diffpool.ops.graph import SparseGraph, spmm_kernel
+from pyg_diffpool.ops.graph import SparseGraph
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import align
 from pyg_diffpool.ops.sparse_kernel import (
@@ -19,6 +19,7 @@ from pyg_diffpool.ops.sparse_kernel import (
     pool_kernel,
     square_kernel,
 )
+from pyg_diffpool.ops.spmm import spmm_kernel
 
 
 def compiled_sparse_pool(x: Tensor, graph: SparseGraph, s: Tensor) -> Pooled:

@@ -12,8 +12,9 @@ from pyg_diffpool.ops.edge_kernel import (
     pool_edges_backward_kernel,
     pool_edges_kernel,
 )
-from pyg_diffpool.ops.graph import SparseGraph, spmm
+from pyg_diffpool.ops.graph import SparseGraph
 from pyg_diffpool.ops.ragged import contract
+from pyg_diffpool.ops.spmm import spmm
 
 
 def pool_edges(

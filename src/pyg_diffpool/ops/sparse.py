@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pyg_diffpool.ops.compiled import compiled_sparse_pool, compiled_sparse_square
 from pyg_diffpool.ops.gradients import Gradients, plain_gradients
-from pyg_diffpool.ops.graph import SparseGraph, spmm
+from pyg_diffpool.ops.graph import SparseGraph
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import contract
 from pyg_diffpool.ops.sparse_kernel import (
@@ -25,6 +25,7 @@ from pyg_diffpool.ops.sparse_kernel import (
     pool_kernel,
     square_kernel,
 )
+from pyg_diffpool.ops.spmm import spmm
 
 
 def sparse_pool(

@@ -1,0 +1,57 @@
+r"""The product of the sparse adjacency with a dense matrix.
+
+The kernel is torch's own, also where torch-scatter and torch-sparse are installed: on a
+CPU theirs take longer at every size tried (`python -m benchmarks accel`), and on other
+devices nothing has been measured. Their tensors are taken as input all the same.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool.ops.graph import SparseGraph
+
+
+def spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
+    r""":math:`A X`, `[N, C]`, differentiable in `x` and in `weight`.
+
+    `weight` is `graph.weight`, given apart so that autograd sees it.
+    """
+    if torch.compiler.is_compiling():
+        from pyg_diffpool.ops.compiled import compiled_spmm
+
+        return compiled_spmm(graph, weight, x)
+    out: Tensor = _SpMM.apply(graph, weight, x)  # type: ignore[no-untyped-call]
+    return out
+
+
+def spmm_kernel(graph: SparseGraph, x: Tensor) -> Tensor:
+    """`spmm` without its gradient."""
+    dtype = x.dtype
+    if x.device.type == "cpu":  # which has no kernel for half precision
+        dtype = torch.promote_types(dtype, torch.float)
+    with torch.autocast(x.device.type, enabled=False):
+        return (graph.matrix(dtype) @ x.to(dtype)).to(x.dtype)
+
+
+class _SpMM(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, graph: SparseGraph, weight: Tensor | None, x: Tensor
+    ) -> Tensor:
+        ctx.graph = graph
+        ctx.save_for_backward(weight, x)
+        return spmm_kernel(graph, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        graph: SparseGraph = ctx.graph
+        weight, x = ctx.saved_tensors
+        grad_weight = grad_x = None
+        if ctx.needs_input_grad[1]:
+            grad_weight = graph.edge_products(grad, x).to(weight.dtype)
+        if ctx.needs_input_grad[2]:
+            turned = None if weight is None else weight[graph.transpose_order]
+            grad_x = spmm(graph.transpose, turned, grad)
+        return None, grad_weight, grad_x
