@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import segment
+from torch_geometric.utils import scatter
 
 from pyg_diffpool import _checks
 from pyg_diffpool.padding import batch_pointer
@@ -52,8 +52,11 @@ def readout(
         visible = _checks.values_visible(x, check=False)
         _checks.check_same_device(x=x, batch=batch)
         _checks.check_batch(batch, batch_size, x.size(0), visible)
-        ptr = batch_pointer(batch, batch_size, x)
-        flat: Tensor = segment(x, ptr, reduce)
+        b = batch_pointer(batch, batch_size, x).numel() - 1
+        if batch is None:
+            batch = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+        # Not by segments, which torch alone cannot differentiate twice.
+        flat: Tensor = scatter(x, batch, 0, b, reduce)
         return flat
     _checks.check_unused("padded 'x'", batch=batch, batch_size=batch_size)
     _checks.check_same_device(x=x, mask=mask)

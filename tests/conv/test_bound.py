@@ -11,7 +11,7 @@ from torch_geometric.utils import add_self_loops
 
 from graphs import ZOO
 from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.graphs import FlatGraph, flat_graph
+from pyg_diffpool.graphs import FlatGraph, PaddedGraph, flat_graph, padded_graph
 
 C = 3
 SAMPLE = ZOO["weighted"]
@@ -162,3 +162,15 @@ def test_weights_reach_a_compiled_part() -> None:
     model = pyg.Sequential("x, edge_index", [(part, "x, edge_index -> x")])
     for module in (part, model):
         torch.testing.assert_close(call_gnn(module, SAMPLE.x, graph()), expected)
+
+
+@pytest.mark.parametrize("gnn", [pyg.GraphSAGE, pyg.GCN, pyg.GIN])
+def test_the_edges_of_a_pooled_graph_are_not_listed(
+    gnn: type[Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(_: object) -> None:
+        raise AssertionError("edges are listed")
+
+    monkeypatch.setattr(PaddedGraph, "edges", property(listed))
+    pooled = padded_graph(torch.randn(2, 4, C), torch.rand(2, 4, 4), None)
+    assert call_gnn(gnn(C, C, 2), torch.randn(8, C), pooled).shape == (8, C)

@@ -70,8 +70,9 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     else:
         edge_index, weights = graph.edges[0], _weights(signature, graph, x)
     arguments = _known(module, signature, given | weights)
-    bare = graph.edges[1] is None and graph.edge_features is None
-    own = () if bare else tuple(weights.values())
+    own = tuple(weights.values())
+    if own and graph.edges[1] is None and graph.edge_features is None:
+        own = ()
     out = _run(module, Binding(graph, edge_index, own), x, arguments)
     return _features(module, out, x)
 
