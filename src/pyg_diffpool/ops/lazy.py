@@ -20,6 +20,8 @@ class lazy(Generic[T]):  # noqa: N801
 
     def __get__(self, instance: Any, owner: type | None = None) -> T:
         """The value, which then stands in the instance's dictionary."""
+        if instance is None:
+            return self  # type: ignore[return-value]
         value = self.function(instance)
         if not torch.compiler.is_dynamo_compiling():
             instance.__dict__[self.name] = value
