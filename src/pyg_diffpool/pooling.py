@@ -92,19 +92,23 @@ def _divide(
     num_pairs = graph.sizes.double().square().sum()
     if options.sync_losses and is_shared():
         norm = options.link == "frobenius"  # squares of norms add up
-        counts = (num_pairs.new_tensor(n) for n in (num_nodes, num_graphs))
+        counts = (_like(num_pairs, n) for n in (num_nodes, num_graphs))
         link_loss, entropy, num_pairs, num_nodes, num_graphs = sum_over_ranks(
             link_loss.square() if norm else link_loss, entropy, num_pairs, *counts
         )
         link_loss = losses.root(link_loss) if norm else link_loss
     if options.normalize == "padded":
-        m = num_pairs.new_tensor(graph.max_num_nodes)
+        m = _like(num_pairs, graph.max_num_nodes)
         if options.sync_losses and is_shared():
             m = max_over_ranks(m)
         num_nodes, num_pairs = num_graphs * m, num_graphs * m * m
     if options.normalize is not False:
         link_loss = link_loss / num_pairs.clamp(min=1)
     return link_loss, entropy / num_nodes
+
+
+def _like(scalar: Tensor, value: int | Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=scalar.dtype, device=scalar.device)
 
 
 def _output(
