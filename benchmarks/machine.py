@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def describe_run() -> dict[str, Any]:
     """All that is needed to tell two runs apart."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": _command(sys.orig_argv),
         "commit": _commit(),
         "machine": {
             "cpu": _cpu_model(),
@@ -38,6 +39,12 @@ def describe_run() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _command(argv: Sequence[str]) -> str:
+    """As typed, but for the folders, which mean nothing elsewhere."""
+    words = ["python", *argv[1:]]
+    return " ".join("FOLDER" if Path(word).is_absolute() else word for word in words)
 
 
 def total_memory() -> int:

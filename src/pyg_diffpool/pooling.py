@@ -31,7 +31,7 @@ def pool_flat(
     k = num_columns(s, num_clusters, graph.sizes, visible)
     exists = cluster_mask(graph.sizes, k, num_clusters)
     dtype, budget = _work_dtype(x, s), None if num_clusters is None else exists
-    backend = _choose(graph) if options.backend == "auto" else options.backend
+    backend = _choose(graph, k) if options.backend == "auto" else options.backend
     pool = flat_level_by_padding if backend == "padded" else flat_level
     with torch.autocast(x.device.type, enabled=False):
         level = pool(x.to(dtype), graph, s, budget, k, options.link)
@@ -65,19 +65,20 @@ def pool_padded(
     return _output(x, level, exists, attr, graph, options)
 
 
-def _choose(graph: FlatGraph) -> Backend:
+def _choose(graph: FlatGraph, k: int) -> Backend:
     """The faster backend: padded for many tiny, even graphs, sparse for all others.
 
-    Seen on a CPU with one thread, K = 8 and 128 to 1,024 graphs of equal size, time of
-    sparse over padded: 1.1 to 1.6 at 8 nodes a graph, 1.1 to 1.2 at 16, 0.8 to 1.0 at
-    32, 0.5 to 0.7 at 64; closer to 1 at K = 32 (`python -m benchmarks backends`). On
-    other devices the sizes are not looked at.
+    Seen on a CPU with one thread, 16 to 1,024 graphs of equal size, time of sparse over
+    padded: 1.0 to 1.8 at 16 nodes a graph and K = 8, 0.8 to 1.0 at 32 nodes; 1.0 to 1.2
+    at 32 nodes and K = 32, 0.7 to 1.0 at 64 (`python -m benchmarks backends`). On other
+    devices the sizes are not looked at.
     """
     if not device.is_readable(graph.batch):
         return "sparse"
     largest, num_nodes = int(graph.max_num_nodes), graph.num_nodes
     even = graph.batch_size * largest <= 2 * num_nodes
-    return "padded" if largest <= 16 and even else "sparse"
+    tiny = largest <= (16 if k < 32 else 32)
+    return "padded" if tiny and even else "sparse"
 
 
 def _divide(

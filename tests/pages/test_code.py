@@ -54,6 +54,7 @@ def test_the_script_for_several_processes_runs(tmp_path: Path) -> None:
     assert script
     (tmp_path / "train.py").write_text(script[1])
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launch += ["--redirects", "1", "--log-dir", "logs"]  # else lines may mingle
     done = subprocess.run(
         [sys.executable, "-m", *launch, "train.py"],
         cwd=tmp_path,
@@ -63,6 +64,7 @@ def test_the_script_for_several_processes_runs(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    losses = dict(re.findall(r"epoch 1, process (\d): link loss (\S+)", done.stdout))
+    printed = "".join(log.read_text() for log in tmp_path.rglob("stdout.log"))
+    losses = dict(re.findall(r"epoch 1, process (\d): link loss (\S+)", printed))
     assert losses.keys() == {"0", "1"}
     assert losses["0"] == losses["1"]
