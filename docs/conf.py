@@ -23,7 +23,10 @@ extensions = [
 root_doc = "index"
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|torch_geometric|lightning|torchmetrics|matplotlib)\..*"),
+    (
+        "py:.*",
+        r"(torch|torch_geometric|torch_sparse|lightning|torchmetrics|matplotlib)\..*",
+    ),
     (
         "py:.*",
         r"(collections|pathlib|typing|numpy|optional|Tensor|Module|Path|MissingExtraError).*",
