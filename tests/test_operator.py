@@ -9,6 +9,7 @@ from torch import Tensor
 import reference
 from graphs import ZOO, Sample
 from pyg_diffpool import DiffPoolOutput, diff_pool, pooling, to_padded
+from pyg_diffpool.fused import softmax
 from pyg_diffpool.ops import ragged
 
 BACKENDS = ["sparse", "padded"]
@@ -79,6 +80,30 @@ def test_equals_oracle(name: str, backend: str, normalize: bool | str) -> None:
     expected_grads = torch.autograd.grad(scalar(expected), expected_inputs)
     for grad, expected_grad in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["ordinary", "repeated, weighted"])
+def test_equals_oracle_where_the_softmax_goes_block_by_block(
+    name: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(softmax, "BLOCK", 8)
+    test_equals_oracle(name, backend, normalize=True)
+
+
+def test_a_kept_assignment_keeps_nothing_else() -> None:
+    with torch.no_grad():
+        assignment = run(ZOO["ordinary"], backend="sparse").assignment
+    assert assignment.untyped_storage().nbytes() == 8 * assignment.numel()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_losses_of_no_number_are_none(backend: str) -> None:
+    sample = cloned(ZOO["ordinary"])
+    sample.s[0, 0] = float("nan")
+    out = run(sample, backend=backend)
+    assert out.link_loss.isnan()
+    assert out.entropy_loss.isnan()
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -12,12 +12,16 @@ def floor(batch: PoolingBatch) -> Call:
     """Two sparse products `A S` and three dense ones of the size of the forward's.
 
     That is `S^T [Z | A S | S]` as a single product over all nodes at once, with the
-    adjacency in compressed rows and all operands in place beforehand.
+    adjacency in compressed rows, by int32, and all operands in place beforehand.
     """
     n = batch.x.size(0)
     row, col = coalesce(batch.edge_index)
     adj = torch.sparse_csr_tensor(
-        index2ptr(row, n), col, torch.ones(row.numel()), (n, n), check_invariants=False
+        index2ptr(row, n).int(),
+        col.int(),
+        torch.ones(row.numel()),
+        (n, n),
+        check_invariants=False,
     )
     s = batch.s
     right = torch.cat([batch.x, s, s], -1)

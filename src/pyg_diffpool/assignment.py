@@ -68,31 +68,32 @@ def softmax_with_entropy(
 
 def softmax_kernel(
     logits: Tensor,  # [..., K]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The softmax P and its logarithm `[..., K]`, and the entropy of each row `[...]`.
+) -> tuple[Tensor, Tensor]:
+    """The softmax P `[..., K]` and the entropy of each row `[...]`.
 
     The logarithm is kept finite, since 0 * -inf is no number.
     """
     log_p = logits.log_softmax(-1)
     p = log_p.exp()
-    log_p.clamp_(min=math.log(torch.finfo(p.dtype).tiny))
-    return p, log_p, -torch.linalg.vecdot(p, log_p)
+    return p, -torch.linalg.vecdot(p, log_p.clamp_(min=log_floor(p.dtype)))
+
+
+def log_floor(dtype: torch.dtype) -> float:
+    """The logarithm of the smallest normal number."""
+    return math.log(torch.finfo(dtype).tiny)
 
 
 class _SoftmaxEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
-        p, log_p, entropy = softmax_kernel(logits)
+        p, entropy = softmax_kernel(logits)
         ctx.save_for_backward(p)
-        ctx.log_p = log_p
         return p, entropy
 
     @staticmethod
     def backward(ctx: Any, grad_p: Tensor, grad_entropy: Tensor) -> Tensor:
         (p,) = ctx.saved_tensors
-        log_p = ctx.log_p
-        if torch.is_grad_enabled():  # a second derivative needs the way from p
-            log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()
+        log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()
         # The softmax does not see what its gradients share, hence no `+ 1`.
         grad = grad_p - grad_entropy.unsqueeze(-1) * log_p
         out: Tensor = p * (grad - torch.linalg.vecdot(p, grad).unsqueeze(-1))

@@ -73,7 +73,7 @@ def expanded(
 
 def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
     """The square root; 0 with gradient 0 where there is nothing but rounding."""
-    positive = square > resolution
+    positive = ~(square <= resolution)  # so that NaN stays NaN
     root: Tensor = torch.where(positive, square, 1.0).sqrt() * positive
     return root
 

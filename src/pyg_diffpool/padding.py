@@ -120,6 +120,7 @@ def to_padded(
     if batch is None:
         batch = x.new_zeros(x.size(0), dtype=torch.long)
     if visible:
+        _checks.check_range(edge_index, x.size(0))
         _checks.check_same_graph(edge_index, batch)
     if max_num_nodes is None:
         max_num_nodes = int(ptr.diff().max())

@@ -17,6 +17,7 @@ from pyg_diffpool._checks.flat import (
     check_flat,
     check_nodes,
     check_not_empty,
+    check_range,
     check_rows,
     check_same_graph,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "check_nodes",
     "check_not_empty",
     "check_padded",
+    "check_range",
     "check_rows",
     "check_same_device",
     "check_same_dtype",

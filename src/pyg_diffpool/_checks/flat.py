@@ -20,10 +20,10 @@ def check_flat(
     batch_size: int | None,
     visible: bool,
 ) -> None:
-    """All that a sparse mini-batch must be before it is sorted."""
+    """All that a sparse mini-batch must be, the range of its edges apart."""
     check_same_device(x=x, adj=edge_index, edge_weight=edge_weight, batch=batch)
     check_not_empty(x.size(0))
-    check_edges(edge_index, edge_weight, x.size(0), visible)
+    check_edges(edge_index, edge_weight)
     check_same_dtype(x=x, edge_weight=edge_weight)
     check_batch(batch, batch_size, x.size(0), visible)
 
@@ -52,10 +52,8 @@ def check_not_empty(num_nodes: int) -> None:
         )
 
 
-def check_edges(
-    edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, visible: bool
-) -> None:
-    """`edge_index` `[2, E]`, integer, in range; `edge_weight` `[E]`."""
+def check_edges(edge_index: Tensor, edge_weight: Tensor | None) -> None:
+    """`edge_index` `[2, E]`, integer; `edge_weight` `[E]`."""
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(
             "Expected 'edge_index' of shape [2, E] (got "
@@ -74,13 +72,18 @@ def check_edges(
                 f"Expected 'edge_weight' of length E = {num_edges} (got "
                 f"{edge_weight.size(0)}): one weight for each column of 'edge_index'."
             )
-    if visible and num_edges:
-        low, high = (int(v) for v in edge_index.aminmax())
-        if low < 0 or high >= num_nodes:
-            raise ValueError(
-                f"Expected 'edge_index' between 0 and N - 1 = {num_nodes - 1} (got "
-                f"{low} to {high}): 'x' has {num_nodes} rows, one for each node."
-            )
+
+
+def check_range(edge_index: Tensor, num_nodes: int) -> None:
+    """`edge_index` `[2, E]` within the nodes."""
+    if edge_index.numel() == 0:
+        return
+    low, high = (int(v) for v in edge_index.aminmax())
+    if low < 0 or high >= num_nodes:
+        raise ValueError(
+            f"Expected 'edge_index' between 0 and N - 1 = {num_nodes - 1} (got "
+            f"{low} to {high}): 'x' has {num_nodes} rows, one for each node."
+        )
 
 
 def check_batch(

@@ -12,8 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch_geometric.nn import GATConv, GCNConv, GINConv, GraphConv, SAGEConv
+from torch.nn import Module, functional
+from torch_geometric.nn import (
+    GATConv,
+    GCNConv,
+    GINConv,
+    GraphConv,
+    Linear,
+    SAGEConv,
+)
 from torch_geometric.nn.conv import MessagePassing
 
 from pyg_diffpool.graphs import Graph, PaddedGraph
@@ -65,12 +72,18 @@ def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
 
 
 def sage(conv: SAGEConv, x: Tensor, graph: Graph) -> Tensor:
-    """As `SAGEConv`; a weighted mean divides by the degree, or by 1 if less."""
+    """As `SAGEConv`; a weighted mean divides by the degree, or by 1 if less.
+
+    A linear map to fewer channels goes first, so that fewer are summed.
+    """
     source = conv.lin(x).relu() if conv.project else x
-    out = graph.neighbor_sum(source, conv.flow)
-    if conv.aggr == "mean":
-        out = out / _degree(conv, graph).to(out.dtype).clamp(min=1)
-    out = conv.lin_l(out)
+    mean, lin = conv.aggr == "mean", conv.lin_l
+    aggregate = graph.neighbor_mean if mean else graph.neighbor_sum
+    if _narrows(lin):
+        out = aggregate(functional.linear(source, lin.weight), conv.flow)
+        out = out if lin.bias is None else out + lin.bias
+    else:
+        out = lin(aggregate(source, conv.flow))
     if conv.root_weight:
         out = out + conv.lin_r(x)
     return functional.normalize(out, p=2.0, dim=-1) if conv.normalize else out
@@ -117,6 +130,13 @@ def _degree(conv: MessagePassing, graph: Graph) -> Tensor:
     return graph.in_degree if to_target else graph.out_degree
 
 
+def _narrows(lin: Module) -> bool:
+    """Whether it is a plain linear map to fewer channels, without hooks."""
+    if not isinstance(lin, Linear) or type(lin) is not Linear or has_call_hooks(lin):
+        return False
+    return bool(lin.in_channels > lin.out_channels)
+
+
 def _plain_gat(conv: GATConv, graph: Graph) -> bool:
     return (
         isinstance(graph, PaddedGraph)
@@ -127,8 +147,8 @@ def _plain_gat(conv: GATConv, graph: Graph) -> bool:
     )
 
 
-def has_call_hooks(conv: MessagePassing) -> bool:
-    """Whether hooks wait for the layer to be called."""
+def has_call_hooks(conv: Module) -> bool:
+    """Whether hooks wait for the module to be called."""
     return any(vars(conv)[name] for name in _CALL_HOOKS)
 
 

@@ -13,9 +13,11 @@ class TurnedGraph(Graph):
 
     def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
         """By that of the graph, for the other flow."""
-        to_target = flow == "source_to_target"
-        other = "target_to_source" if to_target else "source_to_target"
-        return self.graph.neighbor_sum(x, other)
+        return self.graph.neighbor_sum(x, _other(flow))
+
+    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+        """By that of the graph, for the other flow."""
+        return self.graph.neighbor_mean(x, _other(flow))
 
     @property
     def self_loops(self) -> Tensor:
@@ -60,3 +62,8 @@ class TurnedGraph(Graph):
 
     def _degree(self, into: bool) -> Tensor:
         return self.graph.out_degree if into else self.graph.in_degree
+
+
+def _other(flow: str) -> str:
+    to_target = flow == "source_to_target"
+    return "target_to_source" if to_target else "source_to_target"

@@ -13,13 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool.assignment import softmax_kernel, softmax_with_entropy
-from pyg_diffpool.fused.level import Level, link_rate, through_softmax
+from pyg_diffpool.assignment import softmax_with_entropy
+from pyg_diffpool.fused.level import Level, link_rate
+from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
 from pyg_diffpool.losses import sparse_frobenius
 from pyg_diffpool.ops import Pooled, SparseGraph
 from pyg_diffpool.ops.gradients import Gradients, plain_gradients
 from pyg_diffpool.ops.sparse import plain_sparse_pool
-from pyg_diffpool.ops.sparse_kernel import Needs, pool_backward_kernel, pool_kernel
+from pyg_diffpool.ops.sparse_kernel import (
+    Needs,
+    make_buffer,
+    pool_backward_kernel,
+    pool_buffer,
+)
 
 
 def fused_flat(
@@ -47,11 +53,14 @@ class _FlatLevel(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor | None, logits: Tensor, graph: SparseGraph
     ) -> Level:
         ctx.set_materialize_grads(False)
-        s, log_s, entropy = softmax_kernel(logits)
-        pooled, buffer = pool_kernel(x, graph, s)
+        buffer, s = make_buffer(x, logits.size(1), logits.dtype)
+        entropy = softmax_into(s, logits)
+        pooled = pool_buffer(x, graph, s, buffer)
         norm = sparse_frobenius(graph, s, pooled)
         ctx.graph = graph
-        ctx.save_for_backward(x, weight, logits, s, log_s, buffer, pooled.gram, norm)
+        ctx.save_for_backward(x, weight, logits, s, buffer, pooled.gram, norm)
+        if not any(ctx.needs_input_grad):
+            s = s.clone()  # lest a kept assignment keep the whole block
         return Level(pooled.x, pooled.adj, s, norm, entropy.sum())
 
     @staticmethod
@@ -67,7 +76,7 @@ class _FlatLevel(torch.autograd.Function):
 def _gradients(
     graph: SparseGraph, saved: tuple[Tensor, ...], needs: Needs, grads: Gradients
 ) -> Gradients:
-    x, weight, _, s, log_s, buffer, gram, norm = saved
+    x, weight, _, s, buffer, gram, norm = saved
     d_x, d_adj, d_s, d_norm, d_entropy = grads
     if d_x is None:
         d_x = x.new_zeros(*gram.shape[:2], x.size(1))
@@ -79,5 +88,5 @@ def _gradients(
     if out_weight is not None:
         out_weight = (out_weight + rate * weight).to(weight.dtype)
     if out_s is not None:
-        out_s = through_softmax(out_s, s, log_s, d_s, d_entropy)
+        out_s = softmax_backward(out_s, s, d_s, d_entropy)
     return out_x, out_weight, out_s

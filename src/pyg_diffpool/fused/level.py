@@ -27,14 +27,3 @@ def link_rate(norm: Tensor, grad: Tensor | None, dtype: torch.dtype) -> Tensor:
     if grad is None:
         return norm.new_zeros((), dtype=dtype)
     return torch.where(norm > 0, grad / norm, 0).to(dtype)
-
-
-def through_softmax(
-    out: Tensor, s: Tensor, log_s: Tensor, d_s: Tensor | None, d_entropy: Tensor | None
-) -> Tensor:
-    """The gradient of the logits from that of S, which is overwritten."""
-    if d_s is not None:
-        out += d_s
-    if d_entropy is not None:
-        out.addcmul_(d_entropy, log_s, value=-1)
-    return torch._softmax_backward_data(out, s, -1, s.dtype)

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool.assignment import softmax_kernel, softmax_with_entropy
-from pyg_diffpool.fused.level import Level, link_rate, through_softmax
+from pyg_diffpool.assignment import softmax_with_entropy
+from pyg_diffpool.fused.level import Level, link_rate
+from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
 from pyg_diffpool.losses import expanded, padded_frobenius, root, square_sum, trace
 from pyg_diffpool.ops import padded_pool
 from pyg_diffpool.ops.gradients import Gradients, plain_gradients
@@ -51,7 +52,8 @@ class _PaddedLevel(torch.autograd.Function):
         ctx: Any, x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None
     ) -> Level:
         ctx.set_materialize_grads(False)
-        s, log_s, entropy = softmax_kernel(logits)
+        s = torch.empty_like(logits)
+        entropy = softmax_into(s, logits).view(s.shape[:-1])
         if mask is not None:
             padding = ~mask
             s.masked_fill_(padding.unsqueeze(-1), 0)
@@ -60,7 +62,7 @@ class _PaddedLevel(torch.autograd.Function):
         y = adj @ s
         out_adj = turned @ y
         norm, square = _link(adj, s, out_adj)
-        ctx.save_for_backward(x, adj, logits, mask, s, log_s, y, square, norm)
+        ctx.save_for_backward(x, adj, logits, mask, s, y, square, norm)
         return Level(turned @ x, out_adj, s, norm, entropy.sum())
 
     @staticmethod
@@ -90,7 +92,7 @@ def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
 def _gradients(
     saved: tuple[Tensor, ...], needs: tuple[bool, ...], grads: Gradients
 ) -> Gradients:
-    x, adj, _, _, s, log_s, y, square, norm = saved
+    x, adj, _, _, s, y, square, norm = saved
     d_x, d_adj, d_s, d_norm, d_entropy = grads
     rate, turned = link_rate(norm, d_norm, s.dtype), s.transpose(1, 2)
     by_residual = s.size(2) >= s.size(1)
@@ -113,5 +115,5 @@ def _gradients(
             out_s.baddbmm_(rate * (square + square.transpose(1, 2)), s, alpha=-1)
         else:
             out_s.baddbmm_(s, 2 * rate * square)
-        out_s = through_softmax(out_s, s, log_s, d_s, d_entropy)
+        out_s = softmax_backward(out_s, s, d_s, d_entropy)
     return out_x, out_adj, out_s

@@ -14,6 +14,12 @@ class Graph(ABC):
     def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
         r""":math:`A^\top X`, or :math:`A X` for flow `"target_to_source"`, `[R, C]`."""
 
+    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+        """The sum over the degree, or over 1 where that is less, `[R, C]`."""
+        to_target = flow == "source_to_target"
+        degree = self.in_degree if to_target else self.out_degree
+        return self.neighbor_sum(x, flow) / degree.to(x.dtype).clamp(min=1)
+
     @property
     @abstractmethod
     def self_loops(self) -> Tensor:

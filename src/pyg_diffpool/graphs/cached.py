@@ -3,11 +3,13 @@
 It sorts once for the one it is not sorted by, and keeps the result.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from pyg_diffpool.ops import SparseGraph, inverse, is_sorted
+from pyg_diffpool.ops import SparseGraph, inverse, sorted_graph
 
 
 def cached_graph(
@@ -21,12 +23,9 @@ def cached_graph(
         return None
     row, col = edges.as_tensor()
     if edges.is_sorted_by_row:
-        if not is_sorted(row, col, num_nodes):
-            return None
-        return SparseGraph(
-            row, col, edge_weight, ptr, num_nodes, lambda: _order(edges.get_csc())
-        )
-    if not is_sorted(col, row, num_nodes):
+        graph = sorted_graph(row, col, edge_weight, ptr, num_nodes)
+        return graph and replace(graph, by_target=lambda: _order(edges.get_csc()))
+    if sorted_graph(col, row, None, ptr, num_nodes) is None:
         return None
     order = _order(edges.get_csr())
     weight = None if edge_weight is None else edge_weight[order]

@@ -11,7 +11,13 @@ from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import to_edges
 from pyg_diffpool.graphs.base import Graph
 from pyg_diffpool.graphs.cached import cached_graph
-from pyg_diffpool.ops import SparseGraph, make_graph, spmm
+from pyg_diffpool.ops import (
+    SparseGraph,
+    make_graph,
+    sorted_graph,
+    spmm,
+    summed_graph,
+)
 from pyg_diffpool.ops.lazy import lazy
 from pyg_diffpool.padding import batch_pointer
 
@@ -118,10 +124,18 @@ def flat_graph(
         batch = edge_index.new_zeros(x.size(0))
     n, sparse = x.size(0), None
     if isinstance(adj, EdgeIndex) and edge_attr is None:  # which has its own order
+        if visible:
+            _checks.check_range(edge_index, n)
         sparse = cached_graph(adj, edge_weight, ptr, n)
     if sparse is None:
-        sparse = make_graph(edge_index, edge_weight, ptr, n)
+        row, col = edge_index
+        sparse = sorted_graph(row, col, edge_weight, ptr, n)
+    if sparse is None:
+        if visible:
+            _checks.check_range(edge_index, n)
+        sparse = summed_graph(edge_index, edge_weight, ptr, n)
     if visible and not sparse.stays_within(batch):
+        _checks.check_range(edge_index, n)
         _checks.check_same_graph(edge_index, batch)
     if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
         edge_index = adj  # so that layers, too, use what it has cached

@@ -46,6 +46,20 @@ class PaddedGraph(Graph):
         adj = self.adj.transpose(1, 2) if flow == "source_to_target" else self.adj
         return self.rows(adj.to(x.dtype) @ self.blocks(x))
 
+    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+        """By a batched product; the adjacency is divided once for all layers."""
+        to_target = flow == "source_to_target"
+        adj = self._mean_in if to_target else self._mean_out
+        return self.rows(adj.to(x.dtype) @ self.blocks(x))
+
+    @lazy
+    def _mean_in(self) -> Tensor:
+        return (self.adj / self.adj.sum(1, keepdim=True).clamp(min=1)).transpose(1, 2)
+
+    @lazy
+    def _mean_out(self) -> Tensor:
+        return self.adj / self.adj.sum(2, keepdim=True).clamp(min=1)
+
     def _degree(self, into: bool) -> Tensor:
         return self.rows(self.adj.sum(1 if into else 2).unsqueeze(-1))
 

@@ -50,7 +50,7 @@ def pool_edges_kernel(
     for block in _blocks(num_features, s4.numel()):
         y = s4.new_empty(n, k4 * len(block))
         for part, d in zip(y.split(k4, 1), block, strict=True):
-            torch.mm(_matrix(graph, values[d]), s4, out=part)
+            torch.mm(graph.with_values(values[d]), s4, out=part)
         pooled = contract_kernel(s4, y, graph.ptr).unflatten(2, (len(block), k4))
         out[..., block.start : block.stop] = pooled[:, :k, :, :k].transpose(2, 3)
     return out
@@ -74,11 +74,11 @@ def pool_edges_backward_kernel(
         ahead = _expand(s4, d_block.transpose(1, 2), graph.ptr) if needs.s else back
         parts = zip(block, back.split(k4, 1), ahead.split(k4, 1), strict=True)
         for d, part, part_ahead in parts:
-            matrix = _matrix(graph, values[d])
+            matrix = graph.with_values(values[d])
             if out_attr is not None:
                 out_attr[d] = edge_products_kernel(matrix, part, s4)
             if out_s is not None:
-                turned = _matrix(graph.transpose, values[d][graph.transpose_order])
+                turned = graph.transpose.with_values(values[d][graph.transpose_order])
                 out_s += turned @ part
                 out_s += matrix @ part_ahead
     k = s.size(1)
@@ -114,10 +114,3 @@ def _expand(s4: Tensor, grad: Tensor, ptr: Tensor) -> Tensor:
     missing = s4.size(1) - grad.size(1)
     grad = pad(grad.transpose(2, 3), (0, missing, 0, 0, 0, missing))
     return expand_kernel(s4, grad.flatten(2), ptr)
-
-
-def _matrix(graph: SparseGraph, value: Tensor) -> Tensor:
-    size = (graph.num_nodes, graph.num_nodes)
-    return torch.sparse_csr_tensor(
-        graph.crow, graph.col, value, size, check_invariants=False
-    )
