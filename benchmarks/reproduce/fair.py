@@ -126,6 +126,7 @@ def summarise(request: Request) -> dict[str, Any]:
                     "deviation": round(float(folds.std(correction=0)), 2),
                     "folds": [round(value, 2) for value in folds.tolist()],
                     "graphs": sum(records[0]["graphs"].values()),
+                    "seconds_per_epoch": _seconds(records),
                     "commits": sorted({r["run"]["commit"] or "" for r in records}),
                 }
             )
@@ -135,6 +136,13 @@ def summarise(request: Request) -> dict[str, Any]:
         "protocol": PROTOCOL,
         "rows": rows,
     }
+
+
+def _seconds(records: Sequence[dict[str, Any]]) -> float:
+    """Of an epoch of the trainings that are tested."""
+    spent = sum(run["seconds"] for record in records for run in record["final"])
+    epochs = sum(r["settings"][r["chosen"]]["epochs"] for r in records) * REPEATS
+    return float(round(spent / epochs, 3))
 
 
 def _open_folds(

@@ -30,7 +30,7 @@ def as_text(content: dict[str, Any]) -> str:
     lines.append("|---|---|---|---|---|---|")
     for row in content["rows"]:
         ours = f"{row['accuracy']:.2f} ± {row['deviation']:.2f}"
-        pace = row.get("seconds_per_epoch", "")
+        pace = row["seconds_per_epoch"] or ""
         lines.append(
             f"| {row['dataset']} | {row['method']} | {ours} | {_published(row)} | "
             f"{row['graphs']:,} | {pace} |"

@@ -54,7 +54,14 @@ DEFAULT = Training()
 PAPER: dict[str, Training] = {
     "ENZYMES": replace(DEFAULT, epochs=100, lr=2e-3, drop_nodes=0.1, noise=0.1),
     "PROTEINS": replace(DEFAULT, epochs=60, hidden=32, drop_nodes=0.1, noise=0.1),
-    "DD": replace(DEFAULT, epochs=40, batch_size=32, dropout=0.5, clusters=(32, 8)),
+    "DD": replace(
+        DEFAULT,
+        epochs=20,
+        batch_size=32,
+        dropout=0.5,
+        clusters=(32, 8),
+        drop_nodes=0.1,
+    ),
     "COLLAB": replace(DEFAULT, epochs=20, drop_nodes=0.1),
     "REDDIT-MULTI-12K": replace(DEFAULT, epochs=60, clusters=(32, 8)),
 }
@@ -63,7 +70,7 @@ PAPER: dict[str, Training] = {
 _FAIR_BASE = {
     "ENZYMES": replace(PAPER["ENZYMES"], epochs=60),
     "PROTEINS": replace(PAPER["PROTEINS"], epochs=30),
-    "DD": replace(PAPER["DD"], epochs=12, drop_nodes=0.1),
+    "DD": replace(PAPER["DD"], epochs=12),
     "COLLAB": replace(PAPER["COLLAB"], epochs=12),
     "REDDIT-MULTI-12K": PAPER["REDDIT-MULTI-12K"],
     "NCI1": replace(DEFAULT, epochs=30, lr=2e-3),
