@@ -73,7 +73,7 @@ _FAIR_BASE = {
     "DD": replace(PAPER["DD"], epochs=12),
     "COLLAB": replace(PAPER["COLLAB"], epochs=12),
     "REDDIT-MULTI-12K": PAPER["REDDIT-MULTI-12K"],
-    "NCI1": replace(DEFAULT, epochs=30, lr=2e-3),
+    "NCI1": replace(DEFAULT, epochs=20, lr=2e-3),
     "IMDB-BINARY": replace(DEFAULT, epochs=20, drop_nodes=0.1),
 }
 
