@@ -16,6 +16,7 @@ from torch import Tensor
 from pyg_diffpool.ops import Pooled, SparseGraph, device, sparse_square
 
 CANCELLATION = 2.0**-6
+RESOLUTION = 8 * torch.finfo(torch.double).eps
 PROBABILITY_FLOOR = 1e-7
 
 
@@ -68,7 +69,7 @@ def expanded(
         not device.is_readable(gram) or bool(square < CANCELLATION * scale)
     ):
         square = square + (exact() - square).detach()
-    return root(square, 8 * torch.finfo(torch.double).eps * scale)
+    return root(square, RESOLUTION * scale)
 
 
 def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:

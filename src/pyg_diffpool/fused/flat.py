@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool.assignment import softmax_with_entropy
-from pyg_diffpool.fused.level import Level, link_rate
+from pyg_diffpool.fused.level import Level, link_norm, link_rate
 from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
 from pyg_diffpool.losses import sparse_frobenius
 from pyg_diffpool.ops import Pooled, SparseGraph
 from pyg_diffpool.ops.gradients import Gradients, plain_gradients
-from pyg_diffpool.ops.sparse import plain_sparse_pool
+from pyg_diffpool.ops.sparse import plain_sparse_pool, sparse_square
 from pyg_diffpool.ops.sparse_kernel import (
     Needs,
     make_buffer,
@@ -56,7 +56,9 @@ class _FlatLevel(torch.autograd.Function):
         buffer, s = make_buffer(x, logits.size(1), logits.dtype)
         entropy = softmax_into(s, logits)
         pooled = pool_buffer(x, graph, s, buffer)
-        norm = sparse_frobenius(graph, s, pooled)
+        norm = link_norm(
+            graph.square_sum, pooled.adj, pooled.gram, lambda: sparse_square(graph, s)
+        )
         ctx.graph = graph
         ctx.save_for_backward(x, weight, logits, s, buffer, pooled.gram, norm)
         if not any(ctx.needs_input_grad):

@@ -6,10 +6,15 @@ proportional to; and the logits receive the gradient of S less :math:`d_H \log S
 through the softmax.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from pyg_diffpool.losses import CANCELLATION, RESOLUTION, expanded, trace
+from pyg_diffpool.ops import device
 
 
 class Level(NamedTuple):
@@ -22,8 +27,36 @@ class Level(NamedTuple):
     entropy: Tensor  # [], summed over the nodes
 
 
-def link_rate(norm: Tensor, grad: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """r, `[]`."""
+def link_norm(
+    adj_square: Tensor,  # [], float64
+    pooled_adj: Tensor,  # [B, K, K]
+    gram: Tensor,  # [B, K, K]
+    exact: Callable[[], Tensor],
+) -> Tensor:
+    """`losses.expanded` without gradient, `[]`, float64; on a CPU in plain numbers."""
+    if not device.is_readable(gram):
+        return expanded(adj_square, trace(pooled_adj), gram, exact)
+    adj_part, gram_part = adj_square.item(), norm_of(gram).item() ** 2
+    square = adj_part - 2 * trace(pooled_adj).item() + gram_part
+    scale = adj_part + gram_part
+    if gram.dtype != torch.double and square < CANCELLATION * scale:
+        square = exact().item()
+    norm = 0.0 if square <= RESOLUTION * scale else math.sqrt(square)
+    return torch.tensor(norm, dtype=torch.double)
+
+
+def norm_of(blocks: Tensor) -> Tensor:
+    """The norm of all entries, `[]`, float64; by rows, as in `losses.square_sum`."""
+    rows = torch.linalg.vector_norm(blocks, dim=-1)
+    out: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
+    return out
+
+
+def link_rate(norm: Tensor, grad: Tensor | None, dtype: torch.dtype) -> Tensor | float:
+    """r, `[]`; a plain number where reading it is free."""
     if grad is None:
-        return norm.new_zeros((), dtype=dtype)
+        return 0.0
+    if device.is_readable(norm):
+        value = norm.item()
+        return 0.0 if value == 0 else grad.item() / value
     return torch.where(norm > 0, grad / norm, 0).to(dtype)

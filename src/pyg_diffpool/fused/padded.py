@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool.assignment import softmax_with_entropy
-from pyg_diffpool.fused.level import Level, link_rate
+from pyg_diffpool.fused.level import Level, link_norm, link_rate, norm_of
 from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
-from pyg_diffpool.losses import expanded, padded_frobenius, root, square_sum, trace
+from pyg_diffpool.losses import padded_frobenius, square_sum
 from pyg_diffpool.ops import padded_pool
 from pyg_diffpool.ops.gradients import Gradients, plain_gradients
 
@@ -80,13 +80,13 @@ def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
     turned = s.transpose(1, 2)
     if s.size(2) >= s.size(1):
         residual = torch.baddbmm(adj, s, turned, alpha=-1)
-        return root(square_sum(residual)), residual
+        return norm_of(residual), residual
     gram = turned @ s
 
     def exact() -> Tensor:
         return square_sum(torch.baddbmm(adj, s, turned, alpha=-1))
 
-    return expanded(square_sum(adj), trace(out_adj), gram, exact), gram
+    return link_norm(norm_of(adj).square(), out_adj, gram, exact), gram
 
 
 def _gradients(
@@ -112,7 +112,8 @@ def _gradients(
         if d_x is not None:
             out_s.baddbmm_(x, d_x.transpose(1, 2))
         if by_residual:
-            out_s.baddbmm_(rate * (square + square.transpose(1, 2)), s, alpha=-1)
+            both = (square + square.transpose(1, 2)).mul_(rate)
+            out_s.baddbmm_(both, s, alpha=-1)
         else:
             out_s.baddbmm_(s, 2 * rate * square)
         out_s = softmax_backward(out_s, s, d_s, d_entropy)
