@@ -73,6 +73,12 @@ def draw(rows: list[dict[str, Any]], metric: str, path: Path) -> None:
     axes.set_ylabel(metric)
     handles, names = axes.get_legend_handles_labels()
     unique = dict(zip(names, handles, strict=True))
-    axes.legend(unique.values(), unique.keys(), frameon=False)
+    figure.legend(
+        unique.values(),
+        unique.keys(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

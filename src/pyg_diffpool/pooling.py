@@ -69,8 +69,8 @@ def _choose(graph: FlatGraph, k: int) -> Backend:
     """The faster backend: padded for many tiny, even graphs, sparse for all others.
 
     Seen on a CPU with one thread, 16 to 1,024 graphs of equal size, time of sparse over
-    padded: 1.0 to 1.8 at 16 nodes a graph and K = 8, 0.8 to 1.0 at 32 nodes; 1.0 to 1.2
-    at 32 nodes and K = 32, 0.6 to 1.0 at 64 (`python -m benchmarks backends`). On other
+    padded: 1.0 to 1.3 at 16 nodes a graph and K = 8, 0.5 to 1.0 at 32 nodes; 0.9 to 1.5
+    at 32 nodes and K = 32, 0.6 to 0.9 at 64 (`python -m benchmarks backends`). On other
     devices the sizes are not looked at.
     """
     if not device.is_readable(graph.batch):
