@@ -19,6 +19,7 @@ from benchmarks.reproduce.records import (
     read_all,
     read_record,
     record_path,
+    seconds_per_epoch,
     write_record,
 )
 from benchmarks.reproduce.request import Request
@@ -160,13 +161,6 @@ def _row(name: str, method: str, records: Sequence[dict[str, Any]]) -> dict[str,
         "folds": [round(value, 2) for value in tested.tolist()],
         "graphs": sum(records[0]["graphs"].values()),
         "parameters": records[0]["parameters"],
-        "seconds_per_epoch": _seconds(records),
+        "seconds_per_epoch": seconds_per_epoch(records),
         "commits": sorted({record["run"]["commit"] or "" for record in records}),
     }
-
-
-def _seconds(records: Sequence[dict[str, Any]]) -> float | None:
-    epochs = sum(len(record.get("val", ())) for record in records)
-    if not epochs:
-        return None
-    return float(round(sum(record["seconds"] for record in records) / epochs, 3))

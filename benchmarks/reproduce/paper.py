@@ -16,6 +16,7 @@ from benchmarks.reproduce.records import (
     read_all,
     read_record,
     record_path,
+    seconds_per_epoch,
     write_record,
 )
 from benchmarks.reproduce.request import Request
@@ -115,15 +116,9 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "last": round(100 * float(mean[-1]), 2),
         "graphs": sum(records[0]["graphs"].values()),
         "parameters": records[0]["parameters"],
-        "seconds_per_epoch": _seconds(records),
+        "seconds_per_epoch": seconds_per_epoch(records),
         "commits": sorted({record["run"]["commit"] or "" for record in records}),
     }
-
-
-def _seconds(records: list[dict[str, Any]]) -> float:
-    spent = sum(record["seconds"] for record in records)
-    epochs = sum(len(record["val"]) for record in records)
-    return float(round(spent / epochs, 3))
 
 
 def _open_folds(

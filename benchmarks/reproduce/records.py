@@ -80,3 +80,12 @@ def read_all(
             f"--folds {','.join(map(str, missing))}'."
         )
     return [record for record in records if record is not None]
+
+
+def seconds_per_epoch(records: Sequence[dict[str, Any]]) -> float | None:
+    """The mean over all trainings; `None` where nothing is trained."""
+    trained = [record for record in records if "val" in record]
+    if not trained:
+        return None
+    spent = sum(record["seconds"] for record in trained)
+    return float(round(spent / sum(len(record["val"]) for record in trained), 3))

@@ -68,19 +68,21 @@ def softmax_with_entropy(
 
 def softmax_kernel(
     logits: Tensor,  # [..., K]
+    out: Tensor | None = None,  # [..., K]
 ) -> tuple[Tensor, Tensor]:
-    """The softmax P `[..., K]` and the entropy of each row `[...]`.
+    """The softmax P `[..., K]`, in `out` if given, and each row's entropy `[...]`.
 
     The logarithm is kept finite, since 0 * -inf is no number.
     """
     log_p = logits.log_softmax(-1)
-    p = log_p.exp()
-    return p, -torch.linalg.vecdot(p, log_p.clamp_(min=log_floor(p.dtype)))
+    p = torch.exp(log_p, out=out)
+    log_p.clamp_(min=math.log(torch.finfo(p.dtype).tiny))
+    return p, -torch.linalg.vecdot(p, log_p)
 
 
-def log_floor(dtype: torch.dtype) -> float:
-    """The logarithm of the smallest normal number."""
-    return math.log(torch.finfo(dtype).tiny)
+def finite_log(p: Tensor) -> Tensor:
+    """The logarithm of probabilities, as if none were below the normal numbers."""
+    return p.clamp_min(torch.finfo(p.dtype).tiny).log()
 
 
 class _SoftmaxEntropy(torch.autograd.Function):
@@ -93,7 +95,7 @@ class _SoftmaxEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_p: Tensor, grad_entropy: Tensor) -> Tensor:
         (p,) = ctx.saved_tensors
-        log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log()
+        log_p = finite_log(p)
         # The softmax does not see what its gradients share, hence no `+ 1`.
         grad = grad_p - grad_entropy.unsqueeze(-1) * log_p
         out: Tensor = p * (grad - torch.linalg.vecdot(p, grad).unsqueeze(-1))

@@ -94,14 +94,20 @@ def square_sum(adj: Tensor) -> Tensor:
     return out
 
 
+def norm_of(adj: Tensor) -> Tensor:
+    """The root of `square_sum`, without a gradient of its own, `[]`, float64."""
+    rows = torch.linalg.vector_norm(adj, dim=-1)
+    out: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
+    return out
+
+
 class _SquareSum(torch.autograd.Function):
     """With a gradient of its own, since that of a norm is not smooth at rows of 0."""
 
     @staticmethod
     def forward(ctx: Any, adj: Tensor) -> Tensor:
         ctx.save_for_backward(adj)
-        rows: Tensor = torch.linalg.vector_norm(adj, dim=-1)
-        return rows.double().square().sum()
+        return norm_of(adj).square()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:

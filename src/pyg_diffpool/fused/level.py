@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_diffpool.losses import CANCELLATION, RESOLUTION, expanded, trace
+from pyg_diffpool.losses import CANCELLATION, RESOLUTION, expanded, norm_of, trace
 from pyg_diffpool.ops import device
 
 
@@ -43,13 +43,6 @@ def link_norm(
         square = exact().item()
     norm = 0.0 if square <= RESOLUTION * scale else math.sqrt(square)
     return torch.tensor(norm, dtype=torch.double)
-
-
-def norm_of(blocks: Tensor) -> Tensor:
-    """The norm of all entries, `[]`, float64; by rows, as in `losses.square_sum`."""
-    rows = torch.linalg.vector_norm(blocks, dim=-1)
-    out: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
-    return out
 
 
 def link_rate(norm: Tensor, grad: Tensor | None, dtype: torch.dtype) -> Tensor | float:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool.assignment import softmax_with_entropy
-from pyg_diffpool.fused.level import Level, link_norm, link_rate, norm_of
+from pyg_diffpool.fused.level import Level, link_norm, link_rate
 from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
-from pyg_diffpool.losses import padded_frobenius, square_sum
+from pyg_diffpool.losses import norm_of, padded_frobenius
 from pyg_diffpool.ops import padded_pool
 from pyg_diffpool.ops.gradients import Gradients, plain_gradients
 
@@ -84,7 +84,7 @@ def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
     gram = turned @ s
 
     def exact() -> Tensor:
-        return square_sum(torch.baddbmm(adj, s, turned, alpha=-1))
+        return norm_of(torch.baddbmm(adj, s, turned, alpha=-1)).square()
 
     return link_norm(norm_of(adj).square(), out_adj, gram, exact), gram
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pyg_diffpool.assignment import log_floor
+from pyg_diffpool.assignment import finite_log, softmax_kernel
 from pyg_diffpool.ops import device
 
 BLOCK = 2**17  # elements
@@ -20,17 +20,10 @@ def softmax_into(
     logits: Tensor,  # [..., K]
 ) -> Tensor:
     """Fill in the softmax; the entropy of each row `[...]`."""
-    floor = log_floor(s.dtype)
     if _is_small(logits):
-        return _softmax_rows(s, logits, floor)
-    return torch.cat([_softmax_rows(p, rows, floor) for p, rows in _blocks(s, logits)])
-
-
-def _softmax_rows(s: Tensor, logits: Tensor, floor: float) -> Tensor:
-    log_s = logits.log_softmax(-1)
-    torch.exp(log_s, out=s)
-    entropy: Tensor = torch.linalg.vecdot(s, log_s.clamp_(min=floor)).neg_()
-    return entropy
+        return softmax_kernel(logits, s)[1]
+    parts = _blocks(logits, s)
+    return torch.cat([softmax_kernel(rows, out)[1] for rows, out in parts])
 
 
 def softmax_backward(
@@ -54,8 +47,7 @@ def softmax_backward(
 def _less_entropy(out: Tensor, s: Tensor, d_entropy: Tensor | None) -> Tensor:
     if d_entropy is None:
         return out
-    log_s = s.clamp_min(torch.finfo(s.dtype).tiny).log_()
-    return out.addcmul_(d_entropy, log_s, value=-1)
+    return out.addcmul_(d_entropy, finite_log(s), value=-1)
 
 
 def _is_small(matrix: Tensor) -> bool:
