@@ -57,14 +57,16 @@ def interleave(calls: Mapping[str, Call], budget: Budget) -> dict[str, Sample]:
     """Time all of `calls` in turns, so that drift of the machine hits all alike.
 
     Each is warmed up first, twice unless one run is slow; slow ones get fewer repeats,
-    spread evenly over the rounds.
+    spread evenly over the rounds. Every other round goes backwards, so that none always
+    follows the same one.
     """
     with quiet():
         repeats = {name: budget.repeats(_warm_up(f)) for name, f in calls.items()}
         times: dict[str, list[float]] = {name: [] for name in calls}
         rounds = max(repeats.values(), default=0)
+        order = list(calls.items())
         for r in range(rounds):
-            for name, call in calls.items():
+            for name, call in order[:: 1 if r % 2 == 0 else -1]:
                 n = repeats[name]
                 if r * n // rounds != (r + 1) * n // rounds:
                     times[name].append(clock(call))

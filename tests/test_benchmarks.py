@@ -135,7 +135,7 @@ def test_interleave_repeats_by_budget() -> None:
         Budget(1.0, at_least=3, at_most=7),
     )
     assert samples["a"].repeats == samples["b"].repeats == 7
-    assert calls[-14:] == ["a", "b"] * 7
+    assert calls[-14:] == ["a", "b", "b", "a"] * 3 + ["a", "b"]
     assert Sample.of([3.0, 1.0, 2.0]) == Sample(2.0, 1.5, 2.5, 3)
 
 

@@ -14,7 +14,7 @@ import torch
 from benchmarks.reproduce import code2, fair, paper
 from benchmarks.reproduce.networks import METHODS
 from benchmarks.reproduce.published import PAPER as PUBLISHED
-from benchmarks.reproduce.records import MissingFoldsError, recorded
+from benchmarks.reproduce.records import MissingFoldsError
 from benchmarks.reproduce.report import write_report
 from benchmarks.reproduce.request import Request
 from benchmarks.reproduce.sets import AbsentSetError
@@ -43,11 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not set(methods) <= set(known):
         sys.exit(f"Expected '--methods' of {', '.join(known)} (got {methods}).")
     folds = options.folds or range(1 if options.table == "code2" else 10)
-    if options.report:
-        there = recorded(folder)
-        sets = options.sets or [name for name in sets if name in there]
-        methods = methods if options.methods else list(known)
-        methods = [m for m in methods if any(m in there[name] for name in sets)]
+    if options.report and not options.methods:
+        methods = list(known)
     request = Request(
         options.data,
         options.splits,
@@ -56,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         methods,
         folds,
         options.changes,
+        recorded_only=options.report and not options.methods,
     )
     try:
         absent = {} if options.report else run(TABLES[options.table], request)

@@ -141,11 +141,10 @@ def summarise(request: Request) -> dict[str, Any]:
         MissingFoldsError: If a seed is missing.
     """
     rows = []
-    for name in request.sets:
+    for name, method in request.rows():
         settings = asdict(settings_of(name, request))
-        for method in request.methods:
-            records = read_all(request.results, name, method, settings, request.folds)
-            rows.append(_row(name, method, records))
+        records = read_all(request.results, name, method, settings, request.folds)
+        rows.append(_row(name, method, records))
     return {"table": "code2", "metric": "F1, %", "protocol": PROTOCOL, "rows": rows}
 
 

@@ -112,24 +112,23 @@ def summarise(request: Request) -> dict[str, Any]:
         MissingFoldsError: If a fold is missing.
     """
     rows = []
-    for name in request.sets:
+    for name, method in request.rows():
         settings = describe(grid_of(name, request))
-        for method in request.methods:
-            records = read_all(request.results, name, method, settings)
-            folds = torch.tensor([record["test_mean"] for record in records]) * 100
-            rows.append(
-                {
-                    "dataset": name,
-                    "method": method,
-                    "published": published.FAIR.get(method, {}).get(name),
-                    "accuracy": round(float(folds.mean()), 2),
-                    "deviation": round(float(folds.std(correction=0)), 2),
-                    "folds": [round(value, 2) for value in folds.tolist()],
-                    "graphs": sum(records[0]["graphs"].values()),
-                    "seconds_per_epoch": _seconds(records),
-                    "commits": sorted({r["run"]["commit"] or "" for r in records}),
-                }
-            )
+        records = read_all(request.results, name, method, settings)
+        folds = torch.tensor([record["test_mean"] for record in records]) * 100
+        rows.append(
+            {
+                "dataset": name,
+                "method": method,
+                "published": published.FAIR.get(method, {}).get(name),
+                "accuracy": round(float(folds.mean()), 2),
+                "deviation": round(float(folds.std(correction=0)), 2),
+                "folds": [round(value, 2) for value in folds.tolist()],
+                "graphs": sum(records[0]["graphs"].values()),
+                "seconds_per_epoch": _seconds(records),
+                "commits": sorted({r["run"]["commit"] or "" for r in records}),
+            }
+        )
     return {
         "table": "fair",
         "metric": "accuracy, %",

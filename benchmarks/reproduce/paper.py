@@ -87,13 +87,12 @@ def summarise(request: Request) -> dict[str, Any]:
         MissingFoldsError: If a fold is missing.
     """
     rows = []
-    for name in request.sets:
+    for name, method in request.rows():
         settings = settings_of(name, request).describe()
-        for method in request.methods:
-            records = read_all(request.results, name, method, settings)
-            paper = published.PAPER.get(method, {}).get(name)
-            row = {"dataset": name, "method": method, "published": paper}
-            rows.append({**row, **summary(records)})
+        records = read_all(request.results, name, method, settings)
+        paper = published.PAPER.get(method, {}).get(name)
+        row = {"dataset": name, "method": method, "published": paper}
+        rows.append({**row, **summary(records)})
     return {
         "table": "paper",
         "metric": "accuracy, %",

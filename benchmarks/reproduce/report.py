@@ -29,7 +29,9 @@ def as_text(content: dict[str, Any]) -> str:
     lines.append("| set | method | ours | published | graphs | s/epoch |")
     lines.append("|---|---|---|---|---|---|")
     for row in content["rows"]:
-        ours = f"{row['accuracy']:.2f} ± {row['deviation']:.2f}"
+        ours = f"{row['accuracy']:.2f}"
+        if len(row["folds"]) > 1:
+            ours += f" ± {row['deviation']:.2f}"
         pace = row["seconds_per_epoch"] or ""
         lines.append(
             f"| {row['dataset']} | {row['method']} | {ours} | {_published(row)} | "
@@ -47,38 +49,57 @@ def _published(row: dict[str, Any]) -> str:
     if figure is None:
         return ""
     if isinstance(figure, float):
-        return f"{figure:.2f}" + ("" if row["method"] in VERIFIED else " ?")
+        seen = row["dataset"] in VERIFIED.get(row["method"], ())
+        return f"{figure:.2f}" + ("" if seen else " ?")
     mean, deviation = figure
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
 def draw(rows: list[dict[str, Any]], metric: str, path: Path) -> None:
-    """Accuracy of each fold as a dot, the mean and the published figure as lines."""
+    """A panel for each set: folds as dots, their mean and the published figure."""
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    labels = [f"{row['dataset']}\n{row['method']}" for row in rows]
-    width = max(4.0, 1.1 * len(rows) + 1.5)
-    figure, axes = pyplot.subplots(figsize=(width, 4), layout="constrained")
-    for position, row in enumerate(rows):
-        folds = row["folds"]
-        axes.plot([position] * len(folds), folds, "o", color="#0072b2", alpha=0.5)
-        ends = (position - 0.3, position + 0.3)
-        axes.hlines(row["accuracy"], *ends, color="#0072b2", label="mean of folds")
-        figure_there = row["published"]
-        if figure_there is not None:
-            level = figure_there if isinstance(figure_there, float) else figure_there[0]
-            axes.hlines(
-                level, *ends, color="#d55e00", linestyle="--", label="published"
-            )
-    axes.set_xticks(range(len(rows)), labels, fontsize=8)
-    axes.set_ylabel(metric)
-    handles, names = axes.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
+    sets = list(dict.fromkeys(row["dataset"] for row in rows))
+    panels = [[row for row in rows if row["dataset"] == name] for name in sets]
+    figure, axes = pyplot.subplots(
+        len(panels),
+        figsize=(7, 0.3 * len(rows) + 0.8 * len(panels) + 0.5),
+        height_ratios=[len(panel) + 0.5 for panel in panels],
+        squeeze=False,
+        layout="constrained",
+    )
+    for name, panel, axis in zip(sets, panels, axes[:, 0], strict=True):
+        _draw_panel(axis, panel)
+        axis.set_title(name, fontsize=10, loc="left")
+    axes[-1, 0].set_xlabel(metric)
+    entries: dict[str, Any] = {}
+    for axis in axes[:, 0]:
+        handles, names = axis.get_legend_handles_labels()
+        entries |= dict(zip(names, handles, strict=True))
     figure.legend(
-        unique.values(),
-        unique.keys(),
+        entries.values(),
+        entries.keys(),
         loc="outside lower center",
-        ncols=2,
+        ncols=len(entries),
         frameon=False,
     )
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def _draw_panel(axis: Any, rows: list[dict[str, Any]]) -> None:
+    for position, row in enumerate(rows):
+        runs = row["folds"]
+        dots = {"color": "#0072b2", "alpha": 0.5, "label": "fold or seed"}
+        axis.plot(runs, [position] * len(runs), "o", markersize=4, **dots)
+        ends = (position - 0.35, position + 0.35)
+        axis.vlines(row["accuracy"], *ends, color="#0072b2", label="mean")
+        figure = row["published"]
+        if figure is not None:
+            level = figure if isinstance(figure, float) else figure[0]
+            look = {"color": "#d55e00", "linestyle": "--", "label": "published"}
+            axis.vlines(level, *ends, **look)
+    axis.set_yticks(range(len(rows)), [row["method"] for row in rows], fontsize=8)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.grid(axis="x", color="#dddddd", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,10 +1,11 @@
 """What a call asks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.reproduce.records import recorded
 from benchmarks.reproduce.settings import Training, WordSettings
 
 S = TypeVar("S", Training, WordSettings)
@@ -22,6 +23,7 @@ class Request:
         methods: Methods.
         folds: Folds to run; others are not touched.
         changes: Settings in place of each set's own, by name.
+        recorded_only: Whether the table leaves out rows of which no fold was run.
     """
 
     data: Path | None
@@ -31,6 +33,15 @@ class Request:
     methods: Sequence[str]
     folds: Sequence[int]
     changes: Mapping[str, Any] = field(default_factory=dict)
+    recorded_only: bool = False
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Set and method of each row of the table."""
+        there = recorded(self.results) if self.recorded_only else None
+        for name in self.sets:
+            for method in self.methods:
+                if there is None or method in there.get(name, ()):
+                    yield name, method
 
     def changed(self, settings: S) -> S:
         """The settings with the changes.

@@ -13,9 +13,14 @@ from benchmarks.reproduce.folds import fair_fold, paper_fold
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import METHODS, Shape, make_network
 from benchmarks.reproduce.networks.dropout import ByteDropout
-from benchmarks.reproduce.records import MissingFoldsError, read_all
+from benchmarks.reproduce.records import (
+    MissingFoldsError,
+    read_all,
+    record_path,
+    write_record,
+)
 from benchmarks.reproduce.sets import AbsentSetError, load_store, standardized
-from benchmarks.reproduce.settings import Training
+from benchmarks.reproduce.settings import PAPER, Training
 from benchmarks.reproduce.training import augmented, train
 from torch_geometric.data import Batch, Data
 from torch_geometric.datasets import TUDataset
@@ -182,6 +187,26 @@ def test_folds_dealt_out_then_joined(
     broken.unlink()
     with pytest.raises(SystemExit, match="folds 3 are missing"):
         main(arguments(tu_root, results, "--report"))
+
+
+def test_a_report_has_the_rows_of_which_there_is_a_fold(tmp_path: Path) -> None:
+    folder = tmp_path / "paper"
+    ran = [("ENZYMES", "DiffPool"), ("ENZYMES", "GraphSAGE"), ("PROTEINS", "DiffPool")]
+    for name, method in ran:
+        for fold in range(10):
+            content = {**record(fold, [0.5]), "method": method}
+            settings = PAPER[name].describe()
+            path = record_path(folder, name, method, fold)
+            write_record(path, {**content, "settings": settings})
+    report = ["paper", "--results", str(tmp_path), "--report"]
+    main(report)
+    rows = json.loads((folder / "paper.json").read_text())["rows"]
+    assert [(row["dataset"], row["method"]) for row in rows] == ran
+    with pytest.raises(SystemExit, match="of GraphSAGE on PROTEINS"):
+        main([*report, "--sets", "PROTEINS", "--methods", "GraphSAGE"])
+    record_path(folder, "PROTEINS", "DiffPool", 4).unlink()
+    with pytest.raises(SystemExit, match="folds 4 are missing"):
+        main(report)
 
 
 def test_records_of_other_settings_are_refused(tu_root: Path, tmp_path: Path) -> None:
