@@ -66,18 +66,21 @@ def pool_padded(
 
 
 def _choose(graph: FlatGraph, k: int) -> Backend:
-    """The faster backend: padded for many tiny, even graphs, sparse for all others.
+    """The faster backend: padded for tiny, even graphs, sparse for all others.
 
     Seen on a CPU with one thread, 16 to 1,024 graphs of equal size, time of sparse over
-    padded: 1.0 to 1.3 at 16 nodes a graph and K = 8, 0.5 to 1.0 at 32 nodes; 0.9 to 1.5
-    at 32 nodes and K = 32, 0.6 to 0.9 at 64 (`python -m benchmarks backends`). On other
-    devices the sizes are not looked at.
+    padded: 1.0 to 2.9 at up to 16 nodes a graph; at 32 nodes and K = 32 1.1 to 1.5 with
+    a fifth of all pairs linked, 0.9 to 1.0 with three quarters, and 0.8 to 1.0 at K =
+    8; below 0.9 at 64 (`python -m benchmarks backends`). On other devices the sizes are
+    not looked at.
     """
     if not device.is_readable(graph.batch):
         return "sparse"
     largest, num_nodes = int(graph.max_num_nodes), graph.num_nodes
-    even = graph.batch_size * largest <= 2 * num_nodes
-    tiny = largest <= (16 if k < 32 else 32)
+    pairs = graph.batch_size * largest**2
+    even = pairs <= 2 * num_nodes * largest
+    thin = 2 * graph.sparse.row.numel() < pairs
+    tiny = largest <= 16 or (largest <= 32 <= k and thin)
     return "padded" if tiny and even else "sparse"
 
 
