@@ -62,7 +62,7 @@ PAPER: dict[str, Training] = {
         clusters=(32, 8),
         drop_nodes=0.1,
     ),
-    "COLLAB": replace(DEFAULT, epochs=20, drop_nodes=0.1),
+    "COLLAB": replace(DEFAULT, epochs=40, lr=2e-3, drop_nodes=0.1),
     "REDDIT-MULTI-12K": replace(DEFAULT, epochs=60, clusters=(32, 8)),
 }
 """For the paper's protocol."""
