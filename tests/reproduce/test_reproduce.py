@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.reproduce import fair, features, paper
+from benchmarks.reproduce import fair, features, pace, paper
 from benchmarks.reproduce.__main__ import main
 from benchmarks.reproduce.features import DEGREE_BINS
 from benchmarks.reproduce.folds import fair_fold, paper_fold
@@ -22,6 +22,7 @@ from benchmarks.reproduce.records import (
 from benchmarks.reproduce.sets import AbsentSetError, load_store, standardized
 from benchmarks.reproduce.settings import PAPER, Training
 from benchmarks.reproduce.training import augmented, train
+from benchmarks.timing import Budget
 from torch_geometric.data import Batch, Data
 from torch_geometric.datasets import TUDataset
 
@@ -207,6 +208,18 @@ def test_a_report_has_the_rows_of_which_there_is_a_fold(tmp_path: Path) -> None:
     record_path(folder, "PROTEINS", "DiffPool", 4).unlink()
     with pytest.raises(SystemExit, match="folds 4 are missing"):
         main(report)
+
+
+def test_pace_beside_padded_graphs(
+    tu_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "BUDGET", Budget(0.0, at_least=1, at_most=1))
+    where = ["--data", str(tu_root), "--results", str(tmp_path)]
+    pace.main(["--sets", "ENZYMES", *where])
+    row = json.loads((tmp_path / "pace.json").read_text())["rows"][0]
+    ours, dense = (row["seconds"][method]["median"] for method in pace.METHODS)
+    assert row["graphs"] == 36
+    assert f"| {dense / ours:.1f} |" in (tmp_path / "pace.md").read_text()
 
 
 def test_records_of_other_settings_are_refused(tu_root: Path, tmp_path: Path) -> None:
