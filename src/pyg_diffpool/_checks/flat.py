@@ -1,5 +1,7 @@
 """What a sparse mini-batch must be."""
 
+import sys
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from pyg_diffpool._checks.tensors import (
     check_same_dtype,
     values_visible,
 )
+from pyg_diffpool.ops.ascent import ascends_within
 
 
 def check_flat(
@@ -109,16 +112,17 @@ def check_batch(
         )
     if not visible or not num_nodes:
         return
-    if int(batch[0]) < 0 or not bool((batch[1:] >= batch[:-1]).all()):
+    if ascends_within(batch, sys.maxsize if batch_size is None else batch_size):
+        return
+    if not ascends_within(batch, sys.maxsize):
         raise ValueError(
             f"Expected 'batch' to ascend from 0 (got {_first_descent(batch)}). Sort "
             "the nodes by graph first; PyG's DataLoader yields them so."
         )
-    if batch_size is not None and int(batch[-1]) >= batch_size:
-        raise ValueError(
-            f"Expected entries of 'batch' below 'batch_size' = {batch_size} (got "
-            f"{int(batch[-1])})."
-        )
+    raise ValueError(
+        f"Expected entries of 'batch' below 'batch_size' = {batch_size} (got "
+        f"{int(batch[-1])})."
+    )
 
 
 def _first_descent(batch: Tensor) -> str:

@@ -7,6 +7,7 @@ product: rows sorted, repeated edges summed, compressed rows (CSR) for the kerne
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from pyg_diffpool.ops.ascent import stays_between
 from pyg_diffpool.ops.lazy import lazy
 
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+
+_FEW = 2**15  # nodes
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,8 @@ class SparseGraph:
         """
         if self.weight is not None or not device.is_readable(self.row):
             return False
-        fixed = torch.Generator().manual_seed(0)
-        ends = torch.empty(self.num_nodes, 4, dtype=torch.float)
-        ends.random_(-(1 << 12), 1 << 12, generator=fixed)
+        few = self.num_nodes <= _FEW
+        ends = _few_ends()[: self.num_nodes] if few else _ends(self.num_nodes)
         with torch.autocast("cpu", enabled=False):
             moved = self.matrix(torch.float) @ ends
             products = ends.t().double() @ moved.double()
@@ -151,6 +153,19 @@ class SparseGraph:
         return torch.sparse_csr_tensor(
             *self.compressed, value, size, check_invariants=False
         )
+
+
+def _ends(num_nodes: int) -> Tensor:
+    """Four vectors of random integers within 2^12, `[N, 4]`, always the same."""
+    fixed = torch.Generator().manual_seed(0)
+    ends = torch.empty(num_nodes, 4, dtype=torch.float)
+    return ends.random_(-(1 << 12), 1 << 12, generator=fixed)
+
+
+@cache
+def _few_ends() -> Tensor:
+    """For small mini-batches made once, `[_FEW, 4]`."""
+    return _ends(_FEW)
 
 
 def inverse(order: Tensor) -> Tensor:
