@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     methods = list(known) if methods == ["all"] else methods
     if not set(methods) <= set(known):
         sys.exit(f"Expected '--methods' of {', '.join(known)} (got {methods}).")
-    folds = options.folds or range(1 if options.table == "code2" else 10)
+    folds = options.folds or range(3 if options.table == "code2" else 10)
     if options.report and not options.methods:
         methods = list(known)
     request = Request(
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_folds,
         metavar="0,1",
         help="folds to run here; the table needs all ten (default: all). For code2 "
-        "seeds (default: 0)",
+        "seeds (default: 0,1,2)",
     )
     add("--data", type=Path, metavar="DIR", help="NAME/raw of each set lies here")
     add("--splits", type=Path, metavar="DIR", help="published folds of 'fair'")
