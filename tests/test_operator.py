@@ -10,6 +10,7 @@ import reference
 from graphs import ZOO, Sample
 from pyg_diffpool import DiffPoolOutput, diff_pool, pooling, to_padded
 from pyg_diffpool.fused import softmax
+from pyg_diffpool.graphs import flat_graph
 from pyg_diffpool.ops import ragged
 
 BACKENDS = ["sparse", "padded"]
@@ -282,3 +283,16 @@ def test_auto_takes_padding_for_tiny_even_graphs_alone(
         run(ZOO[name])
     by_padding = "flat_level_by_padding"
     assert taken == [by_padding, "flat_level", by_padding]
+
+
+@pytest.mark.parametrize(
+    ("k", "linked", "backend"),
+    [(32, 0.4, "padded"), (32, 0.6, "sparse"), (8, 0.4, "sparse")],
+)
+def test_auto_takes_padding_for_32_nodes_by_clusters_and_edges(
+    k: int, linked: float, backend: str
+) -> None:
+    pairs = torch.cartesian_prod(torch.arange(32), torch.arange(32)).t()
+    edges = pairs[:, : int(linked * pairs.size(1))]
+    graph = flat_graph(torch.zeros(32, 1), edges, None, None, None, check=False)
+    assert pooling._choose(graph, k) == backend

@@ -59,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         absent = {} if options.report else run(TABLES[options.table], request)
         request = replace(request, sets=[n for n in request.sets if n not in absent])
         content = TABLES[options.table].summarise(request)
+        if not content["rows"]:
+            raise MissingFoldsError(
+                f"Expected folds of any of {', '.join(sets)} in {folder} (got none). "
+                "Run the table without '--report', with the sets in '--data DIR'."
+            )
         for path in write_report({**content, "absent": absent}, folder):
             print(path)
     except (MissingFoldsError, MissingExtraError, OSError, ValueError) as error:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 import reference
 from graphs import ZOO, Sample
-from pyg_diffpool.ops import SparseGraph, make_graph, spmm
+from pyg_diffpool.ops import SparseGraph, graph, make_graph, spmm
 
 
 def graph_of(sample: Sample) -> SparseGraph:
@@ -51,6 +51,14 @@ def test_symmetry_of_equal_degrees_is_told_apart() -> None:
     both = torch.cat([cycle, cycle.flip(0)], 1)
     both = both[:, torch.argsort(both[0] * 3 + both[1])]
     assert make_graph(both, None, ptr, 3).is_symmetric
+
+
+def test_symmetry_is_told_the_same_for_many_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(graph, "_FEW", 2)
+    test_symmetry_is_seen_where_it_is_common()
+    test_symmetry_of_equal_degrees_is_told_apart()
 
 
 @pytest.mark.parametrize("name", ["ordinary", "repeated, weighted", "no edges"])

@@ -210,6 +210,18 @@ def test_a_report_has_the_rows_of_which_there_is_a_fold(tmp_path: Path) -> None:
         main(report)
 
 
+def test_no_rows_leave_an_older_table_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    (folder / "paper.md").write_text("older")
+    with pytest.raises(SystemExit, match="folds of any of ENZYMES"):
+        main(["paper", "--results", str(tmp_path), "--report"])
+    nowhere = ["--sets", "ENZYMES", "--data", str(tmp_path)]
+    with pytest.raises(SystemExit, match="folds of any of ENZYMES"):
+        main(["paper", "--results", str(tmp_path), *nowhere])
+    assert [*folder.iterdir()] == [folder / "paper.md"]
+
+
 def test_pace_beside_padded_graphs(
     tu_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

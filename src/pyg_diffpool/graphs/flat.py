@@ -123,7 +123,7 @@ def flat_graph(
     if batch is None:
         batch = edge_index.new_zeros(x.size(0))
     n, sparse = x.size(0), None
-    if isinstance(adj, EdgeIndex) and edge_attr is None:  # which has its own order
+    if isinstance(adj, EdgeIndex) and adj.is_sorted and edge_attr is None:
         if visible:
             _checks.check_range(edge_index, n)
         sparse = cached_graph(adj, edge_weight, ptr, n)
