@@ -15,7 +15,14 @@ from pyg_diffpool.lightning import GraphClassifier
 from test_files import largest_file
 from training.commands import SMALL, fit, run
 
-MAIN = "from pyg_diffpool.cli import main; main()"
+# A shell's background jobs ignore SIGINT, and so would what these tests start there.
+MAIN = """
+import signal
+from pyg_diffpool.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 LONG = ("--trainer.max_epochs=1000000", "--early_stopping.patience=1000000")
 
 
