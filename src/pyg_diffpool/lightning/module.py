@@ -50,7 +50,8 @@ class GraphClassifier(LightningModule):
         sync_losses: Whether several processes compute the auxiliary losses of their
             joined mini-batch, see :func:`~pyg_diffpool.diff_pool`.
         **net_options: All other arguments of
-            :class:`~pyg_diffpool.models.DiffPoolNet`.
+            :class:`~pyg_diffpool.models.DiffPoolNet`. With ``edge_dim`` the network
+            also gets the ``edge_attr`` of mini-batches, where it is floating-point.
 
     Raises:
         ValueError: If ``gnn`` is no such model.
@@ -78,6 +79,7 @@ class GraphClassifier(LightningModule):
         self.lr = lr
         self.weight_decay = weight_decay
         self.lr_patience = lr_patience
+        self.reads_edge_attr = net_options.get("edge_dim") is not None
         self.net = DiffPoolNet(
             in_channels,
             hidden_channels,
@@ -96,7 +98,7 @@ class GraphClassifier(LightningModule):
 
         Args:
             batch: PyG mini-batch with ``x``, ``edge_index``, ``batch`` and,
-                optionally, ``edge_weight``.
+                optionally, ``edge_weight`` and ``edge_attr``.
 
         Returns:
             Logits ``out`` [B, num_classes], both auxiliary losses, and the
@@ -108,6 +110,7 @@ class GraphClassifier(LightningModule):
             batch.edge_weight if "edge_weight" in batch else None,
             batch=batch.batch,
             batch_size=batch.num_graphs,
+            edge_attr=self._edge_attr(batch),
         )
         return output
 
@@ -153,6 +156,12 @@ class GraphClassifier(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "monitor": "val/loss"},
         }
+
+    def _edge_attr(self, batch: Batch) -> Tensor | None:
+        edge_attr: Tensor | None = batch.edge_attr
+        if edge_attr is None or not edge_attr.is_floating_point():
+            return None
+        return edge_attr if self.reads_edge_attr else None
 
     def _step(self, stage: str, batch: Batch, accuracy: MulticlassAccuracy) -> Tensor:
         output = self(batch)
