@@ -17,16 +17,18 @@ def test_graphs_are_those_of_tudataset(unpack, tmp_path, name):
     (tmp_path / name).symlink_to(folder)
     (tmp_path / "link" / name).mkdir(parents=True)
     (tmp_path / "link" / name / "raw").symlink_to(folder / "raw")
-    expected = TUDataset(str(tmp_path / "link"), name, use_node_attr=True)
+    options = {"use_node_attr": True, "use_edge_attr": True}
+    expected = TUDataset(str(tmp_path / "link"), name, **options)
     assert len(dataset) == len(expected)
     assert dataset.num_classes == expected.num_classes
     for data, other in zip(dataset, expected, strict=True):
         assert data.num_nodes == other.num_nodes
         assert_close(data.edge_index, other.edge_index)
         assert_close(data.y, other.y)
-        assert (data.x is None) == (other.x is None)
-        if data.x is not None:
-            assert_close(data.x, other.x)
+        for key in ("x", "edge_attr"):
+            assert (key in data) == (key in other)
+            if key in data:
+                assert_close(data[key], other[key])
 
 
 def test_toy_set_without_features_and_last_line_break(tu_folder, tmp_path):
@@ -51,6 +53,17 @@ def test_attributes_come_before_labels(tu_folder, tmp_path):
         [10, 0.5, 1, 0, 0],
     ]
     assert dataset[0].x.dtype == torch.float32
+
+
+def test_features_stay_with_their_edges(tu_folder, tmp_path):
+    (tu_folder / "TOY_A.txt").write_text("2, 1\n1, 2\n3, 3\n4, 5\n5, 4\n1, 2\n")
+    (tu_folder / "TOY_edge_labels.txt").write_text("3\n4\n3\n3\n4\n3\n")
+    (tu_folder / "TOY_edge_attributes.txt").write_text("1.\n2.\n3.\n4.\n5.\n6.\n")
+    dataset = TUFolder(tu_folder, tmp_path / "cache")
+    assert dataset[0].edge_index.tolist() == [[0, 1], [1, 0]]
+    assert dataset[0].edge_attr.tolist() == [[8, 1, 1], [1, 1, 0]]
+    assert dataset[1].edge_attr.tolist() == [[4, 1, 0], [5, 0, 1]]
+    assert dataset[2].edge_attr.shape == (0, 3)
 
 
 def test_cache_is_reused_until_a_file_changes(tu_folder, tmp_path, monkeypatch):
@@ -83,6 +96,8 @@ def test_cache_is_reused_until_a_file_changes(tu_folder, tmp_path, monkeypatch):
         ("node_labels", "1\n1\n", "expected 6 lines .*got 2"),
         ("node_attributes", "1.0\n" * 7, "expected 6 lines .*got 7"),
         ("node_attributes", "1.0\nnone\n", "expected numbers"),
+        ("edge_labels", "1\n", "expected 8 lines .*one for each edge of TOY_A.txt"),
+        ("edge_attributes", "inf\n" * 8, "expected finite numbers"),
     ],
 )
 def test_malformed_files(tu_folder, tmp_path, kind, text, message):

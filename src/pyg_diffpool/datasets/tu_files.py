@@ -19,7 +19,7 @@ from pyg_diffpool.datasets.tu_checks import (
 )
 
 _REQUIRED = ("A", "graph_indicator", "graph_labels")
-_OPTIONAL = ("node_attributes", "node_labels")
+_OPTIONAL = ("node_attributes", "node_labels", "edge_attributes", "edge_labels")
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ def read_tu_files(files: TUFiles) -> tuple[list[Data], list[str]]:
         files: Where they are.
 
     Returns:
-        The graphs, with ``edge_index``, ``y`` and ``x`` (or, without features,
-        ``num_nodes``), and the label of every class.
+        The graphs, with ``edge_index``, ``y``, ``x`` (or, without features,
+        ``num_nodes``) and, with features of edges, ``edge_attr``; and the label of
+        every class.
 
     Raises:
         ValueError: If a file is not numeric, lengths do not match, an edge leaves
@@ -98,13 +99,14 @@ def read_tu_files(files: TUFiles) -> tuple[list[Data], list[str]]:
     check_graphs(indicator, files.path("graph_labels"), graph, y.numel())
     edge_index = _read(files, "A", np.int64, columns=2).t() - 1  # [2, E]
     check_edges(files.path("A"), indicator, edge_index, graph)
-    x = _read_features(files, graph.numel())
-    edge_index, _ = remove_self_loops(edge_index)
-    edge_index = coalesce(edge_index, num_nodes=graph.numel())
+    x = _read_features(files, "node", graph.numel(), "graph_indicator")
+    edge_attr = _read_features(files, "edge", edge_index.size(1), "A")
+    edge_index, edge_attr = remove_self_loops(edge_index, edge_attr)
+    edge_index, edge_attr = coalesce(edge_index, edge_attr, num_nodes=graph.numel())
     num_nodes = graph.bincount(minlength=y.numel())
-    num_edges = graph[edge_index[0]].bincount(minlength=y.numel())
+    num_edges = graph[edge_index[0]].bincount(minlength=y.numel()).tolist()
     first = num_nodes.cumsum(0) - num_nodes
-    edges = edge_index.split(num_edges.tolist(), dim=1)
+    edges = edge_index.split(num_edges, dim=1)
     graphs = [
         Data(edge_index=e - offset, y=label.view(1), num_nodes=n)
         for e, offset, label, n in zip(edges, first, y, num_nodes.tolist(), strict=True)
@@ -113,6 +115,9 @@ def read_tu_files(files: TUFiles) -> tuple[list[Data], list[str]]:
         for data, rows in zip(graphs, x.split(num_nodes.tolist()), strict=True):
             data.x = rows
             del data.num_nodes
+    if edge_attr is not None:
+        for data, rows in zip(graphs, edge_attr.split(num_edges), strict=True):
+            data.edge_attr = rows
     return graphs, [str(label) for label in labels.tolist()]
 
 
@@ -142,23 +147,26 @@ def _read(files: TUFiles, kind: str, dtype: Any, columns: int | None = None) -> 
     return torch.from_numpy(table)
 
 
-def _read_features(files: TUFiles, num_nodes: int) -> Tensor | None:
+def _read_features(
+    files: TUFiles, of: str, num_rows: int, counted: str
+) -> Tensor | None:
+    """Attributes, then labels one-hot, of nodes or edges; None without files."""
     columns: list[Tensor] = []
-    for kind, dtype in zip(_OPTIONAL, (np.float32, np.int64), strict=True):
-        if not files.path(kind).is_file():
+    for kind, dtype in ((f"{of}_attributes", np.float32), (f"{of}_labels", np.int64)):
+        path = files.path(kind)
+        if not path.is_file() or num_rows == 0:
             continue
         table = _read(files, kind, dtype)
-        if table.size(0) != num_nodes:
+        if table.size(0) != num_rows:
             raise ValueError(
-                f"expected {num_nodes} lines in {str(files.path(kind))!r}, one for "
-                f"each node of {files.path('graph_indicator').name}, got "
-                f"{table.size(0)}"
+                f"expected {num_rows} lines in {str(path)!r}, one for each {of} of "
+                f"{files.path(counted).name}, got {table.size(0)}"
             )
-        if kind == "node_labels":
-            check_labels(files.path(kind), table)
+        if dtype is np.int64:
+            check_labels(path, table)
             table -= table.min(dim=0).values
             columns.extend(one_hot(column) for column in table.unbind(dim=1))
         else:
-            check_attributes(files.path(kind), table)
+            check_attributes(path, table)
             columns.append(table)
     return torch.cat(columns, dim=1) if columns else None

@@ -16,7 +16,7 @@ from pyg_diffpool.datasets._cache import (
 )
 from pyg_diffpool.datasets.tu_files import TUFiles, read_tu_files
 
-_FORMAT = "1"
+_FORMAT = "2"
 _KEYS = frozenset({"data", "slices", "classes"})
 
 
@@ -25,16 +25,17 @@ class TUFolder(InMemoryDataset):
 
     The folder, or ``raw`` within it, holds ``NAME_A.txt`` (one edge a line),
     ``NAME_graph_indicator.txt`` (the graph of every node), ``NAME_graph_labels.txt``
-    and, if nodes have features, ``NAME_node_attributes.txt`` and
-    ``NAME_node_labels.txt``. Nothing is downloaded, and nothing is written there:
-    what was read is kept in the cache and read again when a file changes.
+    and, if nodes or edges have features, ``NAME_node_attributes.txt``,
+    ``NAME_node_labels.txt`` and the same of ``edge``. Nothing is downloaded, and
+    nothing is written there: what was read is kept in the cache and read again when a
+    file changes.
 
-    As in :class:`torch_geometric.datasets.TUDataset` with ``use_node_attr=True``,
-    ``x`` is the attributes followed by the labels one-hot, self-loops go, edges are
-    sorted by row then column, none twice, and classes are numbered in the order of
+    As in :class:`torch_geometric.datasets.TUDataset` with ``use_node_attr=True`` and
+    ``use_edge_attr=True``, ``x`` and ``edge_attr`` are the attributes followed by the
+    labels one-hot, self-loops go, edges are sorted by row then column, none twice (the
+    features of repeated ones are summed), and classes are numbered in the order of
     their labels. Unlike there, files are checked, a last line without a line break
-    counts, and graphs may be without nodes or edges. Edge labels and edge
-    attributes are not read.
+    counts, and graphs may be without nodes or edges.
 
     Args:
         folder: The folder.
