@@ -19,7 +19,7 @@ samples = st.builds(
     seed=st.integers(0, 10**6),
 )
 backends = st.sampled_from(["sparse", "padded"])
-options = settings(max_examples=60, deadline=None)
+options = settings(max_examples=60)
 
 
 def run(given: Sample, backend: str, **arguments: object) -> DiffPoolOutput:

@@ -13,7 +13,7 @@ def parts_of(split):
     return split.train, split.val, split.test
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     labels=st.lists(st.integers(0, 4), min_size=60, max_size=200),
     fractions=st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.6, 0.1, 0.3)]),
@@ -31,7 +31,7 @@ def test_parts_partition_and_keep_the_shares_of_classes(labels, fractions, seed)
         assert abs(part.numel() - fraction * y.numel()) <= 5
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     groups=st.lists(st.integers(0, 30), min_size=80, max_size=150),
     seed=st.integers(0, 100),

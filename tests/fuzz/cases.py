@@ -22,7 +22,6 @@ def options(cases: int) -> settings:
     few = settings.get_current_profile_name() != "fuzz"
     return settings(
         max_examples=max(cases // 100, 5) if few else cases,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )

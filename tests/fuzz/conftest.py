@@ -2,4 +2,4 @@
 
 from hypothesis import settings
 
-settings.register_profile("fuzz", deadline=None)
+settings.register_profile("fuzz", settings.get_profile("tests"))
