@@ -96,6 +96,7 @@ def test_cache_is_reused_until_a_file_changes(tu_folder, tmp_path, monkeypatch):
         ("node_labels", "1\n1\n", "expected 6 lines .*got 2"),
         ("node_attributes", "1.0\n" * 7, "expected 6 lines .*got 7"),
         ("node_attributes", "1.0\nnone\n", "expected numbers"),
+        ("edge_labels", "", "expected 8 lines .*got 0"),
         ("edge_labels", "1\n", "expected 8 lines .*one for each edge of TOY_A.txt"),
         ("edge_attributes", "inf\n" * 8, "expected finite numbers"),
     ],
@@ -112,6 +113,11 @@ def test_graphs_without_nodes_or_any_edges(tu_folder, tmp_path):
     dataset = TUFolder(tu_folder, tmp_path / "cache")
     assert [data.num_nodes for data in dataset] == [3, 2, 1, 0]
     assert all(data.num_edges == 0 for data in dataset)
+    (tu_folder / "TOY_edge_labels.txt").touch()
+    assert "edge_attr" not in TUFolder(tu_folder, tmp_path / "cache")[0]
+    (tu_folder / "TOY_edge_labels.txt").write_text("1\n")
+    with pytest.raises(ValueError, match=r"expected 0 lines .*got 1"):
+        TUFolder(tu_folder, tmp_path / "cache")
 
 
 def test_missing_files(tu_folder, tmp_path):

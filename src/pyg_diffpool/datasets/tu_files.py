@@ -20,6 +20,7 @@ from pyg_diffpool.datasets.tu_checks import (
 
 _REQUIRED = ("A", "graph_indicator", "graph_labels")
 _OPTIONAL = ("node_attributes", "node_labels", "edge_attributes", "edge_labels")
+_OF_EDGES = ("A", "edge_attributes", "edge_labels")  # may be empty
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,13 @@ def _read(files: TUFiles, kind: str, dtype: Any, columns: int | None = None) -> 
                 f"expected {what} separated by commas in {str(path)!r}, as many in "
                 f"every line; {error}"
             ) from error
-    if table.size == 0 and kind == "A":
-        table = table.reshape(0, 2)
+    if table.size == 0 and kind in _OF_EDGES:
+        table = table.reshape(0, columns or 1)
     if table.shape[1] != columns and columns is not None:
         raise ValueError(
             f"expected {columns} columns in {str(path)!r}, got {table.shape[1]}"
         )
-    if table.size == 0 and kind != "A":
+    if table.size == 0 and kind not in _OF_EDGES:
         raise ValueError(f"expected at least one line in {str(path)!r}, got none")
     return torch.from_numpy(table)
 
@@ -154,7 +155,7 @@ def _read_features(
     columns: list[Tensor] = []
     for kind, dtype in ((f"{of}_attributes", np.float32), (f"{of}_labels", np.int64)):
         path = files.path(kind)
-        if not path.is_file() or num_rows == 0:
+        if not path.is_file():
             continue
         table = _read(files, kind, dtype)
         if table.size(0) != num_rows:
@@ -162,6 +163,8 @@ def _read_features(
                 f"expected {num_rows} lines in {str(path)!r}, one for each {of} of "
                 f"{files.path(counted).name}, got {table.size(0)}"
             )
+        if num_rows == 0:
+            continue
         if dtype is np.int64:
             check_labels(path, table)
             table -= table.min(dim=0).values

@@ -79,7 +79,6 @@ class GraphClassifier(LightningModule):
         self.lr = lr
         self.weight_decay = weight_decay
         self.lr_patience = lr_patience
-        self.reads_edge_attr = net_options.get("edge_dim") is not None
         self.net = DiffPoolNet(
             in_channels,
             hidden_channels,
@@ -158,10 +157,9 @@ class GraphClassifier(LightningModule):
         }
 
     def _edge_attr(self, batch: Batch) -> Tensor | None:
-        edge_attr: Tensor | None = batch.edge_attr
-        if edge_attr is None or not edge_attr.is_floating_point():
+        if self.hparams.get("edge_dim") is None or batch.edge_attr is None:
             return None
-        return edge_attr if self.reads_edge_attr else None
+        return batch.edge_attr if batch.edge_attr.is_floating_point() else None
 
     def _step(self, stage: str, batch: Batch, accuracy: MulticlassAccuracy) -> Tensor:
         output = self(batch)
