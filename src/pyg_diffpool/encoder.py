@@ -51,3 +51,12 @@ class ColumnEmbedding(Module):
                     f"Expected column {i} of 'x' from 0 to {number - 1}, as "
                     f"'in_channels' says (got {low[i]} to {high[i]})."
                 )
+
+
+def make_encoder(
+    in_channels: int | Sequence[int], channels: int
+) -> tuple[ColumnEmbedding | None, int]:
+    """The encoder that integer features need, if any, and the width of what follows."""
+    if isinstance(in_channels, int):
+        return None, in_channels
+    return ColumnEmbedding(in_channels, channels), channels

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module, ModuleList
+from torch.nn import Module
 from torch_geometric.nn import MLP, GraphSAGE
 from torch_geometric.nn.inits import reset
 from torch_geometric.nn.models.basic_gnn import BasicGNN
@@ -14,15 +14,15 @@ from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks
 from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.encoder import ColumnEmbedding
+from pyg_diffpool.encoder import make_encoder
 from pyg_diffpool.given_clusters import given_levels
 from pyg_diffpool.graphs import padded_graph
-from pyg_diffpool.layer import DiffPool
-from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize
+from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
 from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
 from pyg_diffpool.padding import batch_pointer
-from pyg_diffpool.presets import Variant, cluster_numbers, normalized_gnn, paper_options
+from pyg_diffpool.presets import Variant, paper_options
 from pyg_diffpool.readout import readout
+from pyg_diffpool.stack import cluster_numbers, make_pools, normalized_gnn
 
 
 class DiffPoolNet(Module):
@@ -32,8 +32,6 @@ class DiffPoolNet(Module):
     graph that is left. Every GNN has batch norm over real nodes after each layer and
     concatenates its layers before a linear map. The maximum over the nodes is read out
     of every level's embedding and of the last one; an MLP maps their concatenation.
-    PyG's explainers want the logits alone: give them a module that calls this one and
-    returns `.out`, with `forward(x, edge_index, batch=None)`.
 
     Args:
         in_channels: Width of float node features; or, for integer features `[N, F]`,
@@ -54,19 +52,15 @@ class DiffPoolNet(Module):
         dropout: Probability of dropout in GNNs and MLP. (default: `0.0`)
         l2_normalize: Whether a `GraphSAGE` scales the output of each layer to unit
             length. (default: `True`)
-        link: The link prediction loss, see :func:`diff_pool`.
-            (default: `"frobenius"`)
-        normalize: By what the losses are divided, see :func:`diff_pool`.
-            (default: `True`)
+        link: See :func:`diff_pool`. (default: `"frobenius"`)
+        normalize: See :func:`diff_pool`. (default: `True`)
         link_weight: Weight of the link loss in `auxiliary_loss`. (default: `1.0`)
         entropy_weight: Weight of the entropy in it. (default: `1.0`)
         learn_assignment: `False` builds no assignment GNNs; `forward` takes given
             `clusters` instead. (default: `True`)
         backend: See :func:`diff_pool`. (default: `"auto"`)
-        sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
-            mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
-        edge_reduce: How edge features are pooled, see :func:`diff_pool`.
-            (default: `"sum"`)
+        sync_losses: See :func:`diff_pool`. (default: `False`)
+        edge_reduce: See :func:`diff_pool`. (default: `"sum"`)
 
     Raises:
         ValueError: If `num_clusters` is empty or holds a number below 1.
@@ -117,28 +111,13 @@ class DiffPoolNet(Module):
         self.num_clusters = clusters
         self.link_weight = link_weight
         self.entropy_weight = entropy_weight
-        self.encoder = None
-        if not isinstance(in_channels, int):
-            self.encoder = ColumnEmbedding(in_channels, hidden_channels)
-            in_channels = hidden_channels
-        self.width = in_channels
-        further = len(clusters) - 1
-        widths = [in_channels, *[hidden_channels] * further]
-        auto: Backend = "auto"
-        backends = [backend, *[auto] * further]  # pooled graphs are dense
-        self.pools = ModuleList(
-            DiffPool(
-                make_gnn(width, hidden_channels),
-                make_gnn(width, k) if learn_assignment else None,
-                ratio,
-                link=link,
-                normalize=normalize,
-                backend=b,
-                sync_losses=sync_losses,
-                edge_reduce=edge_reduce,
-            )
-            for width, k, b in zip(widths, clusters, backends, strict=True)
+        self.encoder, self.width = make_encoder(in_channels, hidden_channels)
+        options = Options(
+            link, normalize, backend, sync_losses=sync_losses, edge_reduce=edge_reduce
         )
+        widths = [self.width, *[hidden_channels] * len(clusters)]
+        learned = clusters if learn_assignment else [None] * len(clusters)
+        self.pools = make_pools(make_gnn, widths, learned, ratio, options)
         self.last = make_gnn(hidden_channels, hidden_channels)
         read = hidden_channels * (len(clusters) + 1)
         self.mlp = MLP(

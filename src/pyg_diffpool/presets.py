@@ -1,14 +1,9 @@
-"""The networks of the paper: their GNNs, and the variants that it measures."""
+"""The variants of the network that the paper measures."""
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from torch_geometric.nn import GraphSAGE
-from torch_geometric.nn.models.basic_gnn import BasicGNN
-
 from pyg_diffpool import _checks
-from pyg_diffpool.norm import NodeBatchNorm
 from pyg_diffpool.structure2vec import Structure2Vec
 
 Variant = Literal["diffpool", "nolp", "det", "s2v"]
@@ -49,17 +44,6 @@ def paper_clusters(max_num_nodes: int, num_levels: int = 2) -> list[int]:
     return clusters[1:]
 
 
-def cluster_numbers(num_clusters: int | Sequence[int]) -> list[int]:
-    """K of each level, checked."""
-    clusters = [num_clusters] if isinstance(num_clusters, int) else [*num_clusters]
-    if not clusters or min(clusters) < 1:
-        raise ValueError(
-            "Expected 'num_clusters' with one number of at least 1 for each level "
-            f"(got {num_clusters})."
-        )
-    return clusters
-
-
 def paper_options(
     max_num_nodes: int, variant: Variant, num_levels: int
 ) -> dict[str, Any]:
@@ -77,29 +61,3 @@ def paper_options(
     if variant == "s2v":
         options["gnn"] = Structure2Vec
     return options
-
-
-def normalized_gnn(
-    gnn: type[BasicGNN],
-    in_channels: int,
-    out_channels: int,
-    *,
-    hidden_channels: int,
-    num_layers: int,
-    dropout: float,
-    l2_normalize: bool,
-    edge_dim: int | None = None,
-) -> BasicGNN:
-    """A GNN with batch norm after each layer, its layers joined by a linear map."""
-    return gnn(
-        in_channels,
-        hidden_channels,
-        num_layers,
-        out_channels,
-        dropout=dropout,
-        act_first=True,
-        norm=NodeBatchNorm(hidden_channels),
-        jk="cat",
-        **({"normalize": l2_normalize} if gnn is GraphSAGE else {}),
-        **({} if edge_dim is None else {"edge_dim": edge_dim}),
-    )

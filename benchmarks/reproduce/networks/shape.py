@@ -11,7 +11,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.settings import Training
-from pyg_diffpool.presets import normalized_gnn
+from pyg_diffpool.stack import normalized_gnn
 
 
 @dataclass(frozen=True)
