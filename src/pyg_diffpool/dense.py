@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool import _checks
-from pyg_diffpool.fused import fused_padded, plain_padded
+from pyg_diffpool.fused import LossScale, fused_padded, plain_padded
 
 
 def dense_diff_pool(
@@ -57,10 +57,9 @@ def dense_diff_pool(
         mask = mask.view(b, m).bool()
         x = x * mask.unsqueeze(-1)
     level = plain_padded if _needs_plain(x, s) else fused_padded
-    out, out_adj, s, link_loss, entropy = level(x, adj.expand(b, m, m), s, mask)
-    if normalize:
-        link_loss = link_loss / adj.numel()
-    return out, out_adj, link_loss.to(s.dtype), (entropy / (b * m)).to(s.dtype)
+    scale = LossScale(adj.numel() if normalize else 1, b * m, s.dtype)
+    out, out_adj, _, link_loss, entropy = level(x, adj.expand(b, m, m), s, mask, scale)
+    return out, out_adj, link_loss, entropy
 
 
 def _needs_plain(x: Tensor, s: Tensor) -> bool:

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from pyg_diffpool import _checks, losses
+from pyg_diffpool import _checks
 from pyg_diffpool.assignment import cluster_mask, num_columns
-from pyg_diffpool.distributed import is_shared, max_over_ranks, sum_over_ranks
 from pyg_diffpool.edge_features import pool_flat_edges, pool_padded_edges
 from pyg_diffpool.fused import Level
 from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
 from pyg_diffpool.levels import flat_level, flat_level_by_padding, padded_level
+from pyg_diffpool.loss_scale import loss_scale, shared_losses
 from pyg_diffpool.ops import device
 from pyg_diffpool.options import Backend, Options
 from pyg_diffpool.output import DiffPoolOutput
@@ -34,7 +34,8 @@ def pool_flat(
     backend = _choose(graph, k) if options.backend == "auto" else options.backend
     pool = flat_level_by_padding if backend == "padded" else flat_level
     with torch.autocast(x.device.type, enabled=False):
-        level = pool(x.to(dtype), graph, s, budget, k, options.link)
+        scale = loss_scale(graph, options, _loss_dtype(x))
+        level = pool(x.to(dtype), graph, s, budget, k, options.link, scale)
         attr = pool_flat_edges(graph, level.s, level.adj, options.edge_reduce, visible)
     return _output(x, level, exists, attr, graph, options)
 
@@ -58,7 +59,8 @@ def pool_padded(
     if mask is not None:
         z = z.masked_fill(~mask.unsqueeze(-1), 0)
     with torch.autocast(x.device.type, enabled=False):
-        level = padded_level(z, adj, mask, s, budget, k, options.link)
+        scale = loss_scale(graph, options, _loss_dtype(x))
+        level = padded_level(z, adj, mask, s, budget, k, options.link, scale)
         attr = pool_padded_edges(
             graph, level.s, level.adj, options.edge_reduce, visible
         )
@@ -84,37 +86,6 @@ def _choose(graph: FlatGraph, k: int) -> Backend:
     return "padded" if tiny and even else "sparse"
 
 
-def _divide(
-    link_loss: Tensor,
-    entropy: Tensor,
-    graph: Graph,
-    options: Options,
-) -> tuple[Tensor, Tensor]:
-    """The link loss over pairs of nodes, the entropy over nodes, both `[]`."""
-    num_nodes: int | Tensor = graph.num_nodes
-    num_graphs: int | Tensor = graph.batch_size
-    num_pairs = graph.sizes.double().square().sum()
-    if options.sync_losses and is_shared():
-        norm = options.link == "frobenius"  # squares of norms add up
-        counts = (_like(num_pairs, n) for n in (num_nodes, num_graphs))
-        link_loss, entropy, num_pairs, num_nodes, num_graphs = sum_over_ranks(
-            link_loss.square() if norm else link_loss, entropy, num_pairs, *counts
-        )
-        link_loss = losses.root(link_loss) if norm else link_loss
-    if options.normalize == "padded":
-        m = _like(num_pairs, graph.max_num_nodes)
-        if options.sync_losses and is_shared():
-            m = max_over_ranks(m)
-        num_nodes, num_pairs = num_graphs * m, num_graphs * m * m
-    if options.normalize is not False:
-        link_loss = link_loss / num_pairs.clamp(min=1)
-    return link_loss, entropy / num_nodes
-
-
-def _like(scalar: Tensor, value: int | Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=scalar.dtype, device=scalar.device)
-
-
 def _output(
     x: Tensor,
     level: Level,
@@ -123,20 +94,24 @@ def _output(
     graph: Graph,
     options: Options,
 ) -> DiffPoolOutput:
-    """Back from the dtype of the arithmetic; losses stay at float32 or better."""
-    link_loss, entropy_loss = _divide(level.link_loss, level.entropy, graph, options)
-    dtype = x.dtype
-    loss_dtype = torch.promote_types(dtype, torch.float)
+    """Back from the dtype of the arithmetic."""
+    dtype, both = x.dtype, (level.link_loss, level.entropy)
+    link_loss, entropy_loss = shared_losses(*both, graph, options, _loss_dtype(x))
     return DiffPoolOutput(
         level.x.to(dtype),
         level.adj.to(dtype),
         exists,
         level.s.to(dtype),
         x,
-        link_loss.to(loss_dtype),
-        entropy_loss.to(loss_dtype),
+        link_loss,
+        entropy_loss,
         None if edge_attr is None else edge_attr.to(dtype),
     )
+
+
+def _loss_dtype(x: Tensor) -> torch.dtype:
+    """Losses stay at float32 or better."""
+    return torch.promote_types(x.dtype, torch.float)
 
 
 def _work_dtype(x: Tensor, s: Tensor) -> torch.dtype:

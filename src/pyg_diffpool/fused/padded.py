@@ -12,13 +12,14 @@ Where K >= M, the link loss comes by :math:`R = A - SS^\top` instead, so that
 :math:`D_A' = D_A`, and :math:`r R` and :math:`-r\,(R + R^\top) S` are the last terms.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyg_diffpool.assignment import softmax_with_entropy
-from pyg_diffpool.fused.level import Level, link_norm, link_rate
+from pyg_diffpool.fused.level import Level, LossScale, link_norm, link_rate
 from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
 from pyg_diffpool.losses import norm_of, padded_frobenius
 from pyg_diffpool.ops import padded_pool
@@ -30,26 +31,35 @@ def fused_padded(
     adj: Tensor,  # [B, M, M]
     logits: Tensor,  # [B, M, K]
     mask: Tensor | None,  # [B, M]
+    scale: LossScale,
 ) -> Level:
     """Pool every graph of the mini-batch by the softmax of `logits`."""
-    out = _PaddedLevel.apply(x, adj, logits, mask)  # type: ignore[no-untyped-call]
+    out = _PaddedLevel.apply(x, adj, logits, mask, scale)  # type: ignore[no-untyped-call]
     return Level(*out)
 
 
-def plain_padded(x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None) -> Level:
+def plain_padded(
+    x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None, scale: LossScale
+) -> Level:
     """The same, of operations with gradients of their own."""
     s, entropy = softmax_with_entropy(logits)
     if mask is not None:
         s = s.masked_fill(~mask.unsqueeze(-1), 0)
         entropy = entropy.masked_fill(~mask, 0)
     out, out_adj = padded_pool(x, adj, s)
-    return Level(out, out_adj, s, padded_frobenius(adj, s, out_adj), entropy.sum())
+    norm = padded_frobenius(adj, s, out_adj)
+    return Level(out, out_adj, s, *scale.divide(norm, entropy.sum()))
 
 
 class _PaddedLevel(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        adj: Tensor,
+        logits: Tensor,
+        mask: Tensor | None,
+        scale: LossScale,
     ) -> Level:
         ctx.set_materialize_grads(False)
         s = torch.empty_like(logits)
@@ -62,24 +72,28 @@ class _PaddedLevel(torch.autograd.Function):
         y = adj @ s
         out_adj = turned @ y
         norm, square = _link(adj, s, out_adj)
+        ctx.scale = scale
         ctx.save_for_backward(x, adj, logits, mask, s, y, square, norm)
-        return Level(turned @ x, out_adj, s, norm, entropy.sum())
+        losses = scale.divide(norm, entropy.sum())
+        return Level(turned @ x, out_adj, s, *losses)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Gradients:
         needs = (*ctx.needs_input_grad[:3], False)
+        saved, scale = ctx.saved_tensors, ctx.scale
         if torch.is_grad_enabled():
-            return plain_gradients(plain_padded, ctx.saved_tensors[:4], needs, grads)
-        saved = ctx.saved_tensors
+            plain = partial(plain_padded, scale=scale)
+            return *plain_gradients(plain, saved[:4], needs, grads), None
         with torch.autocast(saved[0].device.type, enabled=False):
-            return *_gradients(saved, needs, grads), None
+            return *_gradients(saved, needs, grads, scale), None, None
 
 
 def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
     r"""The norm, and :math:`A - SS^\top`, or :math:`S^\top S` if that is smaller."""
     turned = s.transpose(1, 2)
     if s.size(2) >= s.size(1):
-        residual = torch.baddbmm(adj, s, turned, alpha=-1)
+        product = s @ turned
+        residual = torch.sub(adj, product, out=product)
         return norm_of(residual), residual
     gram = turned @ s
 
@@ -90,11 +104,14 @@ def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gradients(
-    saved: tuple[Tensor, ...], needs: tuple[bool, ...], grads: Gradients
+    saved: tuple[Tensor, ...],
+    needs: tuple[bool, ...],
+    grads: Gradients,
+    scale: LossScale,
 ) -> Gradients:
     x, adj, _, _, s, y, square, norm = saved
-    d_x, d_adj, d_s, d_norm, d_entropy = grads
-    rate, turned = link_rate(norm, d_norm, s.dtype), s.transpose(1, 2)
+    d_x, d_adj, d_s, d_link, d_entropy = grads
+    rate, turned = link_rate(norm, d_link, scale, s.dtype), s.transpose(1, 2)
     by_residual = s.size(2) >= s.size(1)
     if d_adj is None:
         d_adj = s.new_zeros(s.size(0), s.size(2), s.size(2))
@@ -116,5 +133,6 @@ def _gradients(
             out_s.baddbmm_(both, s, alpha=-1)
         else:
             out_s.baddbmm_(s, 2 * rate * square)
-        out_s = softmax_backward(out_s, s, d_s, d_entropy)
+        rate_h = scale.entropy_rate(d_entropy, s.dtype)
+        out_s = softmax_backward(out_s, s, d_s, rate_h)
     return out_x, out_adj, out_s
