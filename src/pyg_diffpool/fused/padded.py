@@ -90,17 +90,20 @@ class _PaddedLevel(torch.autograd.Function):
 
 def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
     r"""The norm, and :math:`A - SS^\top`, or :math:`S^\top S` if that is smaller."""
-    turned = s.transpose(1, 2)
     if s.size(2) >= s.size(1):
-        product = s @ turned
-        residual = torch.sub(adj, product, out=product)
+        residual = _residual(adj, s)
         return norm_of(residual), residual
-    gram = turned @ s
+    gram = s.transpose(1, 2) @ s
 
     def exact() -> Tensor:
-        return norm_of(torch.baddbmm(adj, s, turned, alpha=-1)).square()
+        return norm_of(_residual(adj, s)).square()
 
     return link_norm(norm_of(adj).square(), out_adj, gram, exact), gram
+
+
+def _residual(adj: Tensor, s: Tensor) -> Tensor:
+    product = s @ s.transpose(1, 2)
+    return torch.sub(adj, product, out=product)
 
 
 def _gradients(
