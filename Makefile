@@ -1,3 +1,4 @@
+# make help    this list
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
 # make test-accel  every test again, beside torch-scatter and torch-sparse
@@ -16,7 +17,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: train test test-accel fuzz lint docs bench reproduce clean
+.DEFAULT_GOAL := help
+.PHONY: help train test test-accel fuzz lint docs bench reproduce clean
+
+help:
+	@sed -n '/^#/!q; s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

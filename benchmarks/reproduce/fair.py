@@ -1,4 +1,4 @@
-"""The protocol of Errica et al. 2020: settings chosen apart from what is reported."""
+"""The protocol of Errica et al. 2020: chosen apart from what is reported."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,7 +28,8 @@ PROTOCOL = (
     "The ten published folds of Errica et al. 2020. In each, the settings with the "
     "best accuracy on the inner validation part are trained three times; of each "
     "training the epoch with the best validation accuracy is tested. Mean and "
-    "deviation over the folds of the mean of three test accuracies, in percent."
+    "deviation over the folds of the mean of three test accuracies, in percent. The "
+    "figures beside DeepSets are of their structure-free networks."
 )
 
 
@@ -40,15 +41,15 @@ def grid_of(name: str, request: Request) -> tuple[Training, ...]:
 
 def run_set(name: str, request: Request) -> None:
     """Train the folds of a set that have no record yet."""
+    grid = grid_of(name, request)
+    todo = list(_open_folds(name, grid, request))
+    if not todo:
+        return
     if request.splits is None:
         raise FileNotFoundError(
             "Expected '--splits FOLDER' with the published folds (got none). They are "
             "in data_splits/ of github.com/diningphil/gnn-comparison."
         )
-    grid = grid_of(name, request)
-    todo = list(_open_folds(name, grid, request))
-    if not todo:
-        return
     given = any(method in NEEDS_CLUSTERS for method, _ in todo)
     store = load_store(name, request.data, grid[0].clusters if given else ())
     each = sum(training.epochs for training in grid) + REPEATS * grid[0].epochs

