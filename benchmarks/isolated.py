@@ -6,7 +6,6 @@ else, so that neither loading them nor earlier work counts.
 
 import ctypes
 import gc
-import importlib
 import multiprocessing
 import resource
 import signal
@@ -149,12 +148,3 @@ def _reset_peak() -> int:
 def _peak() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def is_installed(module: str) -> bool:
-    """Whether `module` can be imported."""
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        return False
-    return True

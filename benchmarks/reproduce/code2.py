@@ -17,7 +17,6 @@ from benchmarks.reproduce.names import name_f1
 from benchmarks.reproduce.networks.words import WordsDiffPool, WordsFlat
 from benchmarks.reproduce.records import (
     read_all,
-    read_record,
     record_path,
     seconds_per_epoch,
     write_record,
@@ -44,15 +43,7 @@ def settings_of(name: str, request: Request) -> WordSettings:
 def run_set(name: str, request: Request) -> None:
     """Train the seeds of a set that have no record yet."""
     settings = settings_of(name, request)
-    todo = [
-        (method, seed)
-        for method in request.methods
-        for seed in request.folds
-        if read_record(
-            record_path(request.results, name, method, seed), asdict(settings)
-        )
-        is None
-    ]
+    todo = request.open_folds(name, asdict(settings))
     if not todo:
         return
     data = LOADERS[name](request.data)

@@ -1,6 +1,6 @@
 """The protocol of Errica et al. 2020: chosen apart from what is reported."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from benchmarks.reproduce.networks import Shape, make_network
 from benchmarks.reproduce.networks.build import NEEDS_CLUSTERS
 from benchmarks.reproduce.records import (
     read_all,
-    read_record,
     record_path,
     write_record,
 )
@@ -42,7 +41,7 @@ def grid_of(name: str, request: Request) -> tuple[Training, ...]:
 def run_set(name: str, request: Request) -> None:
     """Train the folds of a set that have no record yet."""
     grid = grid_of(name, request)
-    todo = list(_open_folds(name, grid, request))
+    todo = request.open_folds(name, describe(grid))
     if not todo:
         return
     if request.splits is None:
@@ -143,13 +142,3 @@ def _seconds(records: Sequence[dict[str, Any]]) -> float:
     spent = sum(run["seconds"] for record in records for run in record["final"])
     epochs = sum(r["settings"][r["chosen"]]["epochs"] for r in records) * REPEATS
     return float(round(spent / epochs, 3))
-
-
-def _open_folds(
-    name: str, grid: Sequence[Training], request: Request
-) -> Iterator[tuple[str, int]]:
-    for method in request.methods:
-        for fold in request.folds:
-            path = record_path(request.results, name, method, fold)
-            if read_record(path, describe(grid)) is None:
-                yield method, fold

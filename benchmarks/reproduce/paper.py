@@ -1,6 +1,5 @@
 """The paper's protocol: ten folds, validation accuracy, the best epoch of the mean."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from benchmarks.reproduce.networks import Shape, make_network
 from benchmarks.reproduce.networks.build import NEEDS_CLUSTERS
 from benchmarks.reproduce.records import (
     read_all,
-    read_record,
     record_path,
     seconds_per_epoch,
     write_record,
@@ -52,7 +50,7 @@ def settings_of(name: str, request: Request) -> Training:
 def run_set(name: str, request: Request) -> None:
     """Train the folds of a set that have no record yet."""
     training = settings_of(name, request)
-    todo = list(_open_folds(name, training, request))
+    todo = request.open_folds(name, training.describe())
     if not todo:
         return
     given = any(method in NEEDS_CLUSTERS for method, _ in todo)
@@ -129,13 +127,3 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds_per_epoch": seconds_per_epoch(records),
         "commits": sorted({record["run"]["commit"] or "" for record in records}),
     }
-
-
-def _open_folds(
-    name: str, training: Training, request: Request
-) -> Iterator[tuple[str, int]]:
-    for method in request.methods:
-        for fold in request.folds:
-            path = record_path(request.results, name, method, fold)
-            if read_record(path, training.describe()) is None:
-                yield method, fold

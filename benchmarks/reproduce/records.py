@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_run
+from pyg_diffpool._files import write_whole
 
 
 class MissingFoldsError(RuntimeError):
@@ -38,11 +39,8 @@ def read_record(path: Path, settings: object) -> dict[str, Any] | None:
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Write at once or not at all, with a description of the run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**content, "run": describe_run()}, allow_nan=False)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text + "\n")
-    unfinished.replace(path)
+    write_whole(path, f"{text}\n".encode())
 
 
 def recorded(folder: Path) -> dict[str, list[str]]:

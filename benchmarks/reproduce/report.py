@@ -1,25 +1,21 @@
 """The table beside the published figures, as text, JSON and picture."""
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe_run
+from benchmarks.results import save
 
 
 def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
     """Write `TABLE.json`, `TABLE.md` and `TABLE.png` and print the table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = content["table"]
-    paths = [folder / f"{name}{suffix}" for suffix in (".json", ".md", ".png")]
-    text = json.dumps({"run": describe_run(), **content}, indent=1, allow_nan=False)
-    paths[0].write_text(text + "\n")
+    path = save(content["table"], content, folder)
     table = as_text(content)
-    paths[1].write_text(table)
+    text, picture = path.with_suffix(".md"), path.with_suffix(".png")
+    text.write_text(table)
     print(table)
-    draw(content["rows"], content["metric"], paths[2])
-    return paths
+    draw(content["rows"], content["metric"], picture)
+    return [path, text, picture]
 
 
 def as_text(content: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.reproduce.records import recorded
+from benchmarks.reproduce.records import read_record, record_path, recorded
 from benchmarks.reproduce.settings import Training, WordSettings
 
 S = TypeVar("S", Training, WordSettings)
@@ -42,6 +42,19 @@ class Request:
             for method in self.methods:
                 if there is None or method in there.get(name, ()):
                     yield name, method
+
+    def open_folds(self, name: str, settings: object) -> list[tuple[str, int]]:
+        """Method and fold of what has no record on a set yet.
+
+        Raises:
+            ValueError: If a record was made with other settings.
+        """
+        return [
+            (method, fold)
+            for method in self.methods
+            for fold in self.folds
+            if not read_record(record_path(self.results, name, method, fold), settings)
+        ]
 
     def changed(self, settings: S) -> S:
         """The settings with the changes.

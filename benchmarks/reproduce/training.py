@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,13 +16,6 @@ from benchmarks.reproduce.settings import Training
 
 EVALUATION_NODES = 20_000
 """About how many nodes an evaluation mini-batch has."""
-
-
-class Network(Protocol):
-    """A graph classifier with auxiliary losses."""
-
-    def __call__(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Logits `[B, classes]` and what to add to the loss, `[]`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,10 @@ def train(
     on_epoch: Callable[[], object] = lambda: None,
     measure: Callable[[Module, GraphStore, Tensor], float] | None = None,
 ) -> Curves:
-    """Train on `graphs` and measure every part after every epoch, by accuracy."""
+    """Train on `graphs` and measure every part after every epoch, by accuracy.
+
+    The network gives logits `[B, classes]` and what to add to the loss, `[]`.
+    """
     measure = accuracy if measure is None else measure
     random = torch.Generator().manual_seed(seed)
     averaged = copy.deepcopy(network)

@@ -1,7 +1,6 @@
 """The sizes that all networks of a set share."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.settings import Training
-from pyg_diffpool.stack import normalized_gnn
+from pyg_diffpool.stack import GNNForm
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,10 @@ class Shape:
 
     def gnn(self, in_channels: int, out_channels: int | None = None) -> BasicGNN:
         """The GNN that all methods embed and assign with."""
-        hidden = self.training.hidden
-        make = partial(normalized_gnn, GraphSAGE, hidden_channels=hidden)
-        return make(
-            in_channels,
-            hidden if out_channels is None else out_channels,
-            num_layers=self.training.layers,
-            dropout=self.training.dropout,
-            l2_normalize=True,
+        own = self.training
+        form = GNNForm(GraphSAGE, own.hidden, own.layers, own.dropout)
+        return form.make(
+            in_channels, own.hidden if out_channels is None else out_channels
         )
 
     def embedders(self) -> ModuleList:
