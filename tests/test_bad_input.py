@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_diffpool import (
     DiffPool,
+    DiffPoolCode2,
     DiffPoolNet,
     dense_diff_pool,
     diff_pool,
@@ -79,6 +80,9 @@ BAD_FLAT: list[tuple[dict[str, Any], type, str]] = [
     ({"s": CLUSTERS, "num_clusters": torch.tensor([2, 2])}, TypeError, "int beside"),
     ({"num_clusters": 0}, ValueError, "between 1 and K = 2"),
     ({"num_clusters": 3}, ValueError, "between 1 and K = 2"),
+    ({"num_clusters": True}, TypeError, "'num_clusters' to be an int (got True"),
+    ({"adj": torch.eye(6).to_sparse()}, ValueError, "[N, N] = [5, 5] (got [6, 6])"),
+    ({"adj": torch.ones(5, 6).to_sparse_csr()}, ValueError, "= [5, 5] (got [5, 6])"),
     ({"num_clusters": torch.tensor([1, 3])}, ValueError, "(got 1 to 3)"),
     ({"num_clusters": torch.tensor([0, 2])}, ValueError, "(got 0 to 2)"),
     ({"num_clusters": torch.tensor([1])}, ValueError, "shape [B] = [2] (got [1])"),
@@ -141,6 +145,7 @@ BAD_PADDED: list[tuple[dict[str, Any], type, str]] = [
     ({"batch": torch.zeros(4).long()}, ValueError, "no 'batch' beside a dense 'adj'"),
     ({"edge_weight": torch.ones(4)}, ValueError, "no 'edge_weight' beside a dense"),
     ({"backend": "sparse"}, ValueError, "an edge list for backend='sparse'"),
+    ({"batch_size": 3}, ValueError, "beside padded 'x', or B = 2 (got 3)"),
     ({"x": torch.ones(4, 3)}, ValueError, "'x' to have 3 dimensions (got 2: [4, 3])"),
 ]
 
@@ -183,8 +188,23 @@ OTHERS = [
         ),
         "(got both)",
     ),
+    (
+        lambda: DiffPool(ratio=0.5)(
+            GOOD["x"], GOOD["adj"], s=GOOD["s"], num_clusters=1
+        ),
+        "either 'ratio' or 'num_clusters' (got 0.5 and 1)",
+    ),
+    (
+        lambda: readout(torch.ones(0, 3), torch.zeros(0).long()),
+        "'batch_size' where there is no node",
+    ),
     (lambda: DiffPoolNet(3, 4, 2, []), "'num_clusters' with one number of at least 1"),
     (lambda: DiffPoolNet(3, 4, 2, [4, 0]), "(got [4, 0])"),
+    (
+        lambda: DiffPoolNet(3, 4, 2, 2, edge_dim=3),
+        "for edge features beside 'edge_dim'",
+    ),
+    (lambda: DiffPoolCode2(num_clusters=0), "(got 0)"),
     (
         lambda: DiffPoolNet([5, 5], 4, 2, 2)(GOOD["x"], GOOD["adj"]),
         "integer 'x' of shape [N, 2]",
@@ -214,6 +234,14 @@ def test_other_functions(call: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("gnn", [3, "GCN", torch.nn.Linear])
+def test_a_gnn_is_a_module(gnn: Any) -> None:
+    with pytest.raises(TypeError, match="'embed' as a torch"):
+        DiffPool(gnn)
+    with pytest.raises(TypeError, match="'assign' as a torch"):
+        DiffPool(None, gnn)
 
 
 def test_dense_diff_pool_refuses_what_pyg_refuses() -> None:

@@ -92,6 +92,14 @@ def test_entropy_is_finite_in_half_precision_where_that_of_pyg_is_not() -> None:
     assert pyg_dense_diff_pool(x, adj, s)[3].isnan()
 
 
+def test_a_mask_makes_dtypes_that_differ_alike_as_in_pyg() -> None:
+    (x, adj, s), mask = make((3, 7, 5, 4), torch.float64, masked=True)
+    s = s.float()
+    torch.testing.assert_close(
+        dense_diff_pool(x, adj, s, mask), pyg_dense_diff_pool(x, adj, s, mask)
+    )
+
+
 def test_gradcheck() -> None:
     (x, adj, s), mask = make((2, 4, 3, 3), torch.float64, masked=True)
     with torch.no_grad():

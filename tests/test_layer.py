@@ -77,6 +77,14 @@ def test_a_pooled_graph_goes_on_as_a_sparse_one() -> None:
     assert_same(pool2(x, edge_index, edge_weight, batch), expected)
 
 
+def test_a_dense_graph_alone_needs_no_dimension_of_its_own() -> None:
+    _, pool = two_levels(GCN)
+    channels = pool.embed.in_channels
+    x, adj = torch.randn(4, channels).double(), torch.rand(4, 4).double()
+    expected = pool(x.unsqueeze(0), adj.unsqueeze(0))
+    assert_same(pool(x, adj), expected)
+
+
 def test_given_clusters_take_the_place_of_a_gnn() -> None:
     sample = ZOO["ordinary"]
     clusters = sample.s.argmax(-1)

@@ -1,7 +1,9 @@
 """The link prediction and entropy losses where they are hard to get right."""
 
 import math
+from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
@@ -86,6 +88,17 @@ def test_entropy_of_an_even_assignment_is_log_k() -> None:
         sample.x, sample.edge_index, torch.zeros(15, 4).double(), batch=sample.batch
     )
     assert out.entropy_loss.item() == pytest.approx(math.log(4))
+
+
+@pytest.mark.parametrize("false", [0, numpy.bool_(False)])
+def test_what_equals_false_does_not_normalize(false: Any) -> None:
+    x, edge_index = torch.ones(3, 2), torch.tensor([[0, 1], [1, 2]])
+    s = torch.eye(3)
+    found, expected = (
+        diff_pool(x, edge_index, s, normalize=normalize).link_loss
+        for normalize in (false, False)
+    )
+    assert found == expected
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

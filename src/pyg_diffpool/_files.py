@@ -1,8 +1,30 @@
 """Files that are whole or not there."""
 
+import io
 import os
+import pickle
 import uuid
 from pathlib import Path
+from typing import Any
+
+import torch
+
+# What torch.load raises of a file that is damaged or of another kind.
+UNREADABLE = (
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+def save_whole(content: Any, path: Path) -> None:
+    """Write what :func:`torch.save` accepts by :func:`write_whole`."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getbuffer())
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:

@@ -20,14 +20,24 @@ def cluster_mask(
 
 
 def cluster_budget(
-    ratio: float,
+    ratio: float | None,
+    num_clusters: int | None,
     sizes: Tensor,  # [B], nodes of each graph
-    k: int,
-) -> Tensor:
+    s: Tensor,  # [..., K] logits, or [...] int64 clusters
+) -> int | Tensor | None:
     """`ceil(ratio * n_b)` clusters for each graph, at most K, `[B]`.
 
     Less a trifle before it is rounded up, or 0.07 of 100 nodes would be 8 clusters.
+    Without a ratio, or beside given clusters, what `num_clusters` says.
     """
+    if ratio is None or not s.is_floating_point():
+        return num_clusters
+    if num_clusters is not None:
+        raise ValueError(
+            f"Expected either 'ratio' or 'num_clusters' (got {ratio} and "
+            f"{num_clusters}). Leave one out."
+        )
+    k = s.size(-1)
     return (ratio * sizes.double() - 1e-9).ceil().long().clamp(max=k)
 
 

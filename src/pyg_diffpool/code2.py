@@ -14,6 +14,7 @@ from pyg_diffpool.layer import DiffPool
 from pyg_diffpool.norm import NodeBatchNorm
 from pyg_diffpool.output import DiffPoolNetOutput
 from pyg_diffpool.readout import readout
+from pyg_diffpool.stack import cluster_numbers
 
 
 class DiffPoolCode2(Module):
@@ -37,7 +38,12 @@ class DiffPoolCode2(Module):
         num_clusters: Number of clusters, K. (default: `32`)
         dropout: Probability of dropout within the GNNs. (default: `0.0`)
 
+    Raises:
+        ValueError: If `num_clusters` is below 1.
+
     Example:
+        >>> import torch
+        >>> from pyg_diffpool import DiffPoolCode2
         >>> net = DiffPoolCode2(4, 9, 3, vocabulary_size=7, hidden_channels=8)
         >>> x = torch.tensor([[0, 8, 0], [3, 0, 1], [1, 2, 1]])
         >>> edge_index = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]])
@@ -72,7 +78,8 @@ class DiffPoolCode2(Module):
                 norm=NodeBatchNorm(hidden_channels),
             )
 
-        self.pool = DiffPool(make_gnn(hidden_channels), make_gnn(num_clusters))
+        (k,) = cluster_numbers(num_clusters)
+        self.pool = DiffPool(make_gnn(hidden_channels), make_gnn(k))
         self.last = make_gnn(hidden_channels)
         self.heads = Linear(hidden_channels, max_words * vocabulary_size)
 
@@ -98,6 +105,10 @@ class DiffPoolCode2(Module):
 
         Returns:
             `out` holds logits of shape `[B, T, vocabulary_size]`.
+
+        Raises:
+            ValueError: If `x` is not `[N, 3]` integer within its ranges; and see
+                :func:`diff_pool`.
         """
         depth = x[:, 2:].clamp(max=self.max_depth)
         nodes = self.encoder(torch.cat([x[:, :2], depth], 1))

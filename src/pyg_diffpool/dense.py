@@ -1,10 +1,10 @@
 """PyG's own function, to be had by changing the import."""
 
-import torch
 from torch import Tensor
 
 from pyg_diffpool import _checks
-from pyg_diffpool.fused import LossScale, fused_padded, plain_padded
+from pyg_diffpool.fused import LossScale
+from pyg_diffpool.levels import padded_level
 
 
 def dense_diff_pool(
@@ -21,10 +21,11 @@ def dense_diff_pool(
         L_{LP} = \frac{\|A - SS^\top\|_F}{B M^2}, \quad
         L_E = \frac{1}{B M} \sum_{bi} H(S_{bi})
 
-    with :math:`S = \mathrm{softmax}(\mathtt{s})`, rows of padding set to 0. The link
-    loss comes by the smaller of :math:`SS^\top` and :math:`S^\top S`. As in PyG, both
-    divisors count padding, so both losses shrink as padding grows; :func:`diff_pool`
-    does not do that.
+    with :math:`S = \mathrm{softmax}(\mathtt{s})`, rows of padding set to 0 (Ying et al.
+    2018, equations 3 and 4). Where K < M, :math:`S^\top S` takes the place of
+    :math:`SS^\top`, which no `[B, M, M]` but `adj` is needed for unless the loss nearly
+    vanishes. As in PyG, both divisors count padding, so both losses shrink as padding
+    grows; those of :func:`diff_pool` do not.
 
     Args:
         x: Node features, `[B, M, C]`.
@@ -56,13 +57,7 @@ def dense_diff_pool(
     if mask is not None:
         mask = mask.view(b, m).bool()
         x = x * mask.unsqueeze(-1)
-    level = plain_padded if _needs_plain(x, s) else fused_padded
-    scale = LossScale(adj.numel() if normalize else 1, b * m, s.dtype)
-    out, out_adj, _, link_loss, entropy = level(x, adj.expand(b, m, m), s, mask, scale)
-    return out, out_adj, link_loss, entropy
-
-
-def _needs_plain(x: Tensor, s: Tensor) -> bool:
-    """Autocast and compilers work on single operations; half precision on a GPU."""
-    autocast = torch.is_autocast_enabled(x.device.type)
-    return autocast or torch.compiler.is_compiling() or s.dtype.itemsize < 4
+    scale = LossScale(adj.numel() if normalize else 1, b * m, x.dtype)
+    adj, k = adj.expand(b, m, m), s.size(-1)
+    level = padded_level(x, adj, mask, s, None, k, "frobenius", scale)
+    return level.x, level.adj, level.link_loss, level.entropy

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.functional import pad
 
 from pyg_diffpool._extras import require_extra
 
@@ -126,8 +127,7 @@ class DiffPoolLayer(Module):
         b = batch.num_graphs
         out = self.model(batch.x, batch.edge_index, weight, batch.batch, batch_size=b)
         batch.x, batch.edge_index, batch.edge_weight, batch.batch = out.to_sparse()
-        sizes = batch.batch.bincount(minlength=b)
-        batch.ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        batch.ptr = pad(out.mask.sum(1).cumsum(0), (1, 0))
         batch.diffpool_level = 1 if first else batch.diffpool_level + 1
         if first:
             _pending.clear()
@@ -150,12 +150,15 @@ def add_auxiliary_losses(pred: Tensor, true: Tensor) -> tuple[Tensor, Tensor] | 
     return loss + auxiliary, score
 
 
+_KEPT = ("x", "edge_index", "edge_weight", "y")
+
+
 class _Graphs(InMemoryDataset):
     """Graphs as GraphGym wants them: transformed, collated, with their split."""
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__()
-        graphs = [Data(x=g.x, edge_index=g.edge_index, y=g.y) for g in dataset]
+        graphs = [Data(**{k: g[k] for k in _KEPT if k in g}) for g in dataset]
         self.data, self.slices = self.collate(graphs)
         y, groups = self._data.y.view(-1), read_groups(dataset)
         split = stratified_split(y, cfg.dataset.split, cfg.seed, groups)

@@ -9,7 +9,7 @@ from pyg_diffpool import _checks
 from pyg_diffpool.adjacency import is_dense
 from pyg_diffpool.assignment import cluster_budget
 from pyg_diffpool.conv import call_gnn, check_takes_features, masked_edges
-from pyg_diffpool.graphs import Graph, flat_graph, padded_graph
+from pyg_diffpool.graphs import MiniBatch, flat_graph, padded_graph
 from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.pooling import pool_flat, pool_padded
@@ -54,13 +54,15 @@ class DiffPool(Module):
         normalize: By what the losses are divided: `True`, `False` or `"padded"`, see
             :func:`diff_pool`. (default: `True`)
         backend: `"auto"`, `"sparse"` or `"padded"`. (default: `"auto"`)
-        check: Look for what needs waiting for the device. (default: `False`)
+        check: Also look for NaN and infinity, and at index values where this waits
+            for the device, see :func:`diff_pool`. (default: `False`)
         sync_losses: Under `DistributedDataParallel`, compute the losses of the joined
             mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
         edge_reduce: How edge features are pooled, `"sum"` or `"mean"`, see
             :func:`diff_pool`. (default: `"sum"`)
 
     Raises:
+        TypeError: If `embed` or `assign` is no module.
         ValueError: If `ratio` is not in (0, 1] or a choice does not exist.
 
     Example:
@@ -93,6 +95,11 @@ class DiffPool(Module):
         super().__init__()
         if ratio is not None and not 0 < ratio <= 1:
             raise ValueError(f"Expected 'ratio' above 0 and at most 1 (got {ratio}).")
+        for name, gnn in (("embed", embed), ("assign", assign)):
+            if not isinstance(gnn, Module | None):
+                raise TypeError(
+                    f"Expected '{name}' as a torch.nn.Module (got {gnn!r})."
+                )
         self.embed = embed
         self.assign = assign
         self.ratio = ratio
@@ -130,7 +137,8 @@ class DiffPool(Module):
             batch_size: Number of graphs. (default: `None`)
             s: The assignment in place of `assign`'s: logits, or the one cluster of
                 each node as int64 (DiffPool-Det). (default: `None`)
-            num_clusters: K beside an integer `s`. (default: `None`, `s.max() + 1`)
+            num_clusters: K beside an integer `s` (default: `None`, `s.max() + 1`); else
+                a budget of clusters for every graph (default: `None`, all K).
 
         Returns:
             A :class:`DiffPoolOutput`.
@@ -139,8 +147,8 @@ class DiffPool(Module):
             TypeError: See :func:`diff_pool`.
             ValueError: See :func:`diff_pool`; or if a GNN cannot use the edge
                 weights, neither GNN the edge features, a layer is built for others,
-                both or neither of `assign` and `s` are given, or an explainer has
-                masked other edges than these.
+                both or neither of `assign` and `s` or both `ratio` and `num_clusters`
+                are given, or an explainer has masked other edges than these.
         """
         if (s is None) == (self.assign is None):
             raise ValueError(
@@ -152,12 +160,17 @@ class DiffPool(Module):
             check_takes_features(edge_attr, self.embed, self.assign)
         if is_dense(adj):
             _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
+            if x.dim() == 2 and adj.dim() == 2:
+                x, adj = x.unsqueeze(0), adj.unsqueeze(0)
+                alone = (None if t is None else t.unsqueeze(0) for t in (s, edge_attr))
+                s, edge_attr = alone
+            _checks.check_num_blocks(batch_size, x)
             padded = padded_graph(x, adj, mask, edge_attr)
             rows = padded.rows(x)
             z = padded.blocks(self._run(self.embed, rows, padded))
             if s is None:
                 s = padded.blocks(self._run(self.assign, rows, padded))
-            budget = self._budget(padded, num_clusters, s)
+            budget = cluster_budget(self.ratio, num_clusters, padded.sizes, s)
             return pool_padded(z, padded, s, budget, self.options)
         _checks.check_unused("an edge list", mask=mask)
         check = self.options.check
@@ -165,20 +178,13 @@ class DiffPool(Module):
         z = self._run(self.embed, x, flat)
         if s is None:
             s = self._run(self.assign, x, flat)
-        budget = self._budget(flat, num_clusters, s)
+        budget = cluster_budget(self.ratio, num_clusters, flat.sizes, s)
         flat = masked_edges(flat, self.embed, self.assign)
         return pool_flat(z, flat, s, budget, self.options)
 
     @staticmethod
-    def _run(gnn: Module | None, x: Tensor, graph: Graph) -> Tensor:
+    def _run(gnn: Module | None, x: Tensor, graph: MiniBatch) -> Tensor:
         return x if gnn is None else call_gnn(gnn, x, graph)
-
-    def _budget(
-        self, graph: Graph, num_clusters: int | None, s: Tensor
-    ) -> int | Tensor | None:
-        if self.ratio is None or not s.is_floating_point():
-            return num_clusters
-        return cluster_budget(self.ratio, graph.sizes, s.size(-1))
 
     def extra_repr(self) -> str:
         """The settings that differ from the defaults."""

@@ -85,5 +85,6 @@ def padded_level(
 
 
 def _can_fuse(x: Tensor, s: Tensor, link: Link) -> bool:
-    learned = s.is_floating_point() and x.dtype.itemsize >= 4
-    return learned and link == "frobenius" and not torch.compiler.is_compiling()
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
+        return False  # which work on single operations
+    return s.is_floating_point() and x.dtype.itemsize >= 4 and link == "frobenius"

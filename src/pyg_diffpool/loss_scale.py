@@ -8,11 +8,11 @@ from torch import Tensor
 from pyg_diffpool import losses
 from pyg_diffpool.distributed import is_shared, max_over_ranks, sum_over_ranks
 from pyg_diffpool.fused import LossScale
-from pyg_diffpool.graphs import Graph
+from pyg_diffpool.graphs import MiniBatch
 from pyg_diffpool.options import Options
 
 
-def loss_scale(graph: Graph, options: Options, dtype: torch.dtype) -> LossScale:
+def loss_scale(graph: MiniBatch, options: Options, dtype: torch.dtype) -> LossScale:
     """The scale of a level's losses; none where `shared_losses` is to follow."""
     if _shares(options):
         return LossScale()
@@ -24,7 +24,7 @@ def loss_scale(graph: Graph, options: Options, dtype: torch.dtype) -> LossScale:
 def shared_losses(
     link_loss: Tensor,  # []
     entropy: Tensor,  # []
-    graph: Graph,
+    graph: MiniBatch,
     options: Options,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def _scale(
     if options.normalize == "padded":
         m = _like(num_pairs, largest())
         num_nodes, num_pairs = num_graphs * m, num_graphs * m * m
-    if options.normalize is False:
+    if not options.normalize:
         return LossScale(1.0, num_nodes, dtype)
     return LossScale(num_pairs.clamp(min=1), num_nodes, dtype)
 
@@ -62,11 +62,11 @@ def _shares(options: Options) -> bool:
     return options.sync_losses and is_shared()
 
 
-def _num_pairs(graph: Graph) -> Tensor:
+def _num_pairs(graph: MiniBatch) -> Tensor:
     return graph.sizes.double().square().sum()
 
 
-def _largest_of_all(graph: Graph, like: Tensor) -> Tensor:
+def _largest_of_all(graph: MiniBatch, like: Tensor) -> Tensor:
     return max_over_ranks(_like(like, graph.max_num_nodes))
 
 

@@ -1,7 +1,6 @@
 """Levels stacked, with a classifier: the architecture of the paper."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +17,11 @@ from pyg_diffpool.encoder import make_encoder
 from pyg_diffpool.given_clusters import given_levels
 from pyg_diffpool.graphs import padded_graph
 from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
-from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
+from pyg_diffpool.output import DiffPoolNetOutput
 from pyg_diffpool.padding import batch_pointer
 from pyg_diffpool.presets import Variant, paper_options
 from pyg_diffpool.readout import readout
-from pyg_diffpool.stack import cluster_numbers, make_pools, normalized_gnn
+from pyg_diffpool.stack import GNNForm, cluster_numbers, make_pools, run_levels
 
 
 class DiffPoolNet(Module):
@@ -63,7 +62,8 @@ class DiffPoolNet(Module):
         edge_reduce: See :func:`diff_pool`. (default: `"sum"`)
 
     Raises:
-        ValueError: If `num_clusters` is empty or holds a number below 1.
+        ValueError: If `num_clusters` is empty or holds a number below 1, `ratio` is not
+            in (0, 1], or the layers of `gnn` take no `edge_dim`.
 
     Example:
         >>> import torch
@@ -99,30 +99,18 @@ class DiffPoolNet(Module):
     ) -> None:
         super().__init__()
         clusters = cluster_numbers(num_clusters)
-        make_gnn = partial(
-            normalized_gnn,
-            gnn,
-            hidden_channels=hidden_channels,
-            num_layers=num_layers,
-            dropout=dropout,
-            l2_normalize=l2_normalize,
-            edge_dim=edge_dim,
-        )
+        sizes = (hidden_channels, num_layers, dropout, l2_normalize)
+        form = GNNForm(gnn, *sizes, edge_dim)
         self.num_clusters = clusters
         self.link_weight = link_weight
         self.entropy_weight = entropy_weight
         self.encoder, self.width = make_encoder(in_channels, hidden_channels)
-        options = Options(
-            link, normalize, backend, sync_losses=sync_losses, edge_reduce=edge_reduce
-        )
-        widths = [self.width, *[hidden_channels] * len(clusters)]
+        options = Options(link, normalize, backend, False, sync_losses, edge_reduce)
         learned = clusters if learn_assignment else [None] * len(clusters)
-        self.pools = make_pools(make_gnn, widths, learned, ratio, options)
-        self.last = make_gnn(hidden_channels, hidden_channels)
-        read = hidden_channels * (len(clusters) + 1)
-        self.mlp = MLP(
-            [read, hidden_channels, out_channels], norm=None, dropout=dropout
-        )
+        self.pools = make_pools(form, self.width, learned, ratio, options)
+        self.last = form.make(hidden_channels, hidden_channels)
+        widths = [hidden_channels * (len(clusters) + 1), hidden_channels, out_channels]
+        self.mlp = MLP(widths, norm=None, dropout=dropout)
 
     @classmethod
     def paper(
@@ -136,10 +124,10 @@ class DiffPoolNet(Module):
         hidden_channels: int = 64,
         **options: Any,
     ) -> "DiffPoolNet":
-        """A variant of Ying et al. 2018, section 4; other arguments as above.
+        """A variant of Ying et al. 2018, section 4.
 
-        K is a quarter of the nodes before each of two levels, a tenth before a single
-        one. The paper does not say how wide its networks were.
+        K is a quarter of the largest graph's nodes, and of that at a second level, or a
+        tenth at a single one. The paper does not say how wide its networks were.
 
         Args:
             in_channels: See above.
@@ -150,7 +138,17 @@ class DiffPoolNet(Module):
                 structure2vec in place of GraphSAGE. (default: `"diffpool"`)
             num_levels: 1 or 2. (default: `2`)
             hidden_channels: See above. (default: `64`)
-            **options: What shall differ.
+            **options: Other arguments of the class, also in place of the variant's.
+
+        Returns:
+            The network.
+
+        Raises:
+            ValueError: If a value is not one of these, or `max_num_nodes` is below 1.
+
+        Example:
+            >>> DiffPoolNet.paper(8, 3, max_num_nodes=126, variant="nolp").num_clusters
+            [31, 7]
         """
         settings = {**paper_options(max_num_nodes, variant, num_levels), **options}
         return cls(in_channels, hidden_channels, out_channels, **settings)
@@ -172,8 +170,18 @@ class DiffPoolNet(Module):
     ) -> DiffPoolNetOutput:
         """Run on a sparse mini-batch; arguments and errors as in :func:`diff_pool`.
 
-        With `learn_assignment=False`, `clusters` are the cluster of each node at each
-        of L levels, int64; nodes in one cluster stay together at the next level.
+        Args:
+            x: Float node features, or integer ones if `in_channels` is a sequence.
+            adj: The adjacency in any sparse form that :func:`diff_pool` takes.
+            edge_weight: Edge weights. (default: `None`)
+            batch: The graph of each node, ascending. (default: `None`)
+            batch_size: Number of graphs. (default: `None`)
+            clusters: With `learn_assignment=False` the cluster of each node at each of
+                L levels, int64; nodes in one stay together. (default: `None`)
+            edge_attr: Edge features, for layers with `edge_dim`. (default: `None`)
+
+        Returns:
+            A :class:`DiffPoolNetOutput`.
         """
         if self.encoder is not None:
             x = self.encoder(x)
@@ -181,19 +189,11 @@ class DiffPoolNet(Module):
         b = batch_pointer(batch, batch_size, x).numel() - 1
         learned = self.pools[0].assign is not None
         given = given_levels(clusters, learned, batch, b, self.num_clusters)
-        levels: list[DiffPoolOutput] = []
-        read: list[Tensor] = []
-        edges = {"edge_weight": edge_weight, "edge_attr": edge_attr}
-        where: dict[str, Any] = {"batch": batch, "batch_size": b}
-        for pool, (s, k, exists) in zip(self.pools, given, strict=True):
-            out = pool(x, adj, s=s, num_clusters=k, **edges, **where)
-            levels.append(out)
-            read.append(readout(out.embedding, **where))
-            x, adj, edges = out.x, out.adj, {"edge_attr": out.edge_attr}
-            mask = out.mask if exists is None else exists
-            where = {"mask": mask}
-        graph = padded_graph(x, adj, mask, out.edge_attr)
-        rows = call_gnn(self.last, graph.rows(x), graph)
+        mini_batch = (x, adj, edge_weight, edge_attr, batch, b)
+        levels, read, mask = run_levels(self.pools, *mini_batch, given)
+        top = levels[-1]
+        graph = padded_graph(top.x, top.adj, mask, top.edge_attr)
+        rows = call_gnn(self.last, graph.rows(top.x), graph)
         read.append(readout(graph.blocks(rows), mask=mask))
         weights = self.link_weight, self.entropy_weight
         return DiffPoolNetOutput.of(self.mlp(torch.cat(read, -1)), levels, *weights)

@@ -41,11 +41,12 @@ def diff_pool(
 
     with the auxiliary losses :math:`\|A - SS^\top\|_F` and the mean entropy of the
     rows of S. Input is either sparse, as PyG's `DataLoader` yields it, or padded.
-    Padding changes none of the results, repeated edges count as their sum.
+    Padding changes none of the results, unless `normalize="padded"` asks for it;
+    repeated edges count as their sum.
 
     Args:
         x: Node features, `[N, C]`, or padded `[B, M, C]`.
-        adj: With sparse `x` an edge list `[2, E]` (sources, targets), an
+        adj: With sparse `x` an edge list `[2, E]` (sources, targets), a
             `torch_geometric.EdgeIndex`, or a torch sparse tensor or
             `torch_sparse.SparseTensor` `[N, N]`, which as everywhere in PyG is
             transposed; with padded `x` the dense adjacency `[B, M, M]`.
@@ -85,7 +86,7 @@ def diff_pool(
             `torch.distributed`. Every process then has the losses of one process on
             the joined mini-batch, and `DistributedDataParallel`, which averages
             gradients over processes, gives their gradients, however the graphs are
-            dealt. Without it no `normalize` does: each process divides by the sizes
+            dealt. No choice of `normalize` does that: each process divides by the sizes
             of its own graphs, and the norm is one root over all graphs. All processes
             must call alike; under `torch.no_grad` nothing is exchanged.
             (default: `False`)
@@ -123,5 +124,6 @@ def diff_pool(
     if x.dim() == 2 and adj.dim() == 2:
         x, adj, s = x.unsqueeze(0), adj.unsqueeze(0), s.unsqueeze(0)
         edge_attr = None if edge_attr is None else edge_attr.unsqueeze(0)
+    _checks.check_num_blocks(batch_size, x)
     padded = padded_graph(x, adj, mask, edge_attr)
     return pool_padded(x, padded, s, num_clusters, options)

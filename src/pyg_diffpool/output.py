@@ -48,6 +48,18 @@ class DiffPoolOutput:
             The named tuple `(x, edge_index, edge_weight, batch)` over the existing
             clusters; entries of `adj` that are exactly 0 give no edge. Edge features
             come with :meth:`to_batch`.
+
+        Example:
+            >>> import torch
+            >>> from pyg_diffpool import diff_pool
+            >>> x, edge_index = torch.randn(3, 8), torch.tensor([[0, 1, 2], [1, 2, 0]])
+            >>> out = diff_pool(x, edge_index, torch.randn(3, 2))
+            >>> out
+            DiffPoolOutput(x=[1, 2, 8], adj=[1, 2, 2], mask=[1, 2], assignment=[3, 2], \
+embedding=[3, 8], link_loss=[], entropy_loss=[])
+            >>> x, edge_index, edge_weight, batch = out.to_sparse()
+            >>> x.shape, edge_weight.shape
+            (torch.Size([2, 8]), torch.Size([4]))
         """
         return to_flat(self.x, self.adj, self.mask)
 
@@ -135,6 +147,7 @@ def unpool(
         Node features, `[N, C]` or `[B, M, C]`.
 
     Raises:
+        TypeError: If a dtype does not fit.
         ValueError: If the shapes do not fit or `batch` does not ascend.
 
     Example:

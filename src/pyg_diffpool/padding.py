@@ -152,8 +152,7 @@ def pad(
 def pad_rows(rows: Tensor, slot: Tensor, batch_size: int, max_num_nodes: int) -> Tensor:
     """`[N, *]` to `[B, M, *]`, zeros where there is no node."""
     out = rows.new_zeros(batch_size * max_num_nodes, rows.size(1))
-    out = out.index_copy(0, slot, rows)
-    return out.view(batch_size, max_num_nodes, rows.size(1))
+    return out.index_copy(0, slot, rows).view(batch_size, max_num_nodes, rows.size(1))
 
 
 def to_flat(

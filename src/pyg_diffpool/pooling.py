@@ -7,7 +7,7 @@ from pyg_diffpool import _checks
 from pyg_diffpool.assignment import cluster_mask, num_columns
 from pyg_diffpool.edge_features import pool_flat_edges, pool_padded_edges
 from pyg_diffpool.fused import Level
-from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph
+from pyg_diffpool.graphs import FlatGraph, MiniBatch, PaddedGraph
 from pyg_diffpool.levels import flat_level, flat_level_by_padding, padded_level
 from pyg_diffpool.loss_scale import loss_scale, shared_losses
 from pyg_diffpool.ops import device
@@ -91,7 +91,7 @@ def _output(
     level: Level,
     exists: Tensor,
     edge_attr: Tensor | None,
-    graph: Graph,
+    graph: MiniBatch,
     options: Options,
 ) -> DiffPoolOutput:
     """Back from the dtype of the arithmetic."""

@@ -50,9 +50,7 @@ def paper_options(
     """The arguments of `DiffPoolNet` that make the variant."""
     _checks.check_choice("variant", variant, get_args(Variant))
     options: dict[str, Any] = {
-        "num_clusters": paper_clusters(max_num_nodes, num_levels),
-        "num_layers": 3,
-        "l2_normalize": True,
+        "num_clusters": paper_clusters(max_num_nodes, num_levels)
     }
     if variant == "nolp":
         options["link_weight"] = 0.0

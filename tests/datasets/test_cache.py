@@ -6,8 +6,9 @@ import torch
 from torch.testing import assert_close
 from torch_geometric.data import Data
 
+from pyg_diffpool._files import save_whole
 from pyg_diffpool.datasets import cache_folder
-from pyg_diffpool.datasets._cache import load_if_whole, pack, save_atomically, unpack
+from pyg_diffpool.datasets._cache import load_if_whole, pack, unpack
 
 KEYS = frozenset({"a"})
 
@@ -26,7 +27,7 @@ def test_cache_folder_follows_the_environment(monkeypatch, tmp_path, platform):
 def test_what_is_saved_is_loaded(tmp_path):
     path = tmp_path / "new" / "file.pt"
     assert load_if_whole(path, KEYS) is None
-    save_atomically({"a": torch.arange(3), "b": ["x"]}, path)
+    save_whole({"a": torch.arange(3), "b": ["x"]}, path)
     content = load_if_whole(path, KEYS)
     assert content is not None
     assert content["a"].tolist() == [0, 1, 2]
@@ -36,16 +37,16 @@ def test_what_is_saved_is_loaded(tmp_path):
 @pytest.mark.parametrize("content", [{"b": 1}, [1], {"a": Path("code")}])
 def test_other_content_counts_as_damaged(tmp_path, content):
     path = tmp_path / "file.pt"
-    save_atomically(content, path)
+    save_whole(content, path)
     with pytest.warns(UserWarning, match=r"file.pt' is damaged and will be built"):
         assert load_if_whole(path, KEYS) is None
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path):
     path = tmp_path / "file.pt"
-    save_atomically({"a": 1}, path)
+    save_whole({"a": 1}, path)
     with pytest.raises(AttributeError, match="pickle"):
-        save_atomically({"a": lambda: None}, path)
+        save_whole({"a": lambda: None}, path)
     assert load_if_whole(path, KEYS) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.pt"]
 

@@ -37,3 +37,10 @@ def test_standardize_leaves_one_hot_and_constant_columns():
     assert_close(scaled[:, [0, 3]].std(dim=0, correction=0), torch.ones(2))
     assert_close(scaled[:, 1], x[:, 1])
     assert_close(scaled[:, 2], torch.zeros(50))
+
+
+def test_standardize_finds_constants_that_are_no_binary_fractions():
+    constant = torch.full((1000, 1), 0.1, dtype=torch.double)
+    scale = Standardize.fit([Data(x=constant)] * 3)
+    assert scale.std.tolist() == [1.0]
+    assert_close(scale(Data(x=constant + 0.5)).x, torch.full_like(constant, 0.5))

@@ -145,3 +145,33 @@ def test_a_name_of_somebody_else_is_not_taken(monkeypatch) -> None:
         importlib.reload(graphgym)
     monkeypatch.undo()
     importlib.reload(graphgym)
+
+
+@pytest.mark.usefixtures("configured")
+def test_edge_weights_are_loaded(tmp_path, monkeypatch) -> None:
+    (tmp_path / "weighted.py").write_text(WEIGHTED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    dataset = graphgym.load("pyg_diffpool", "weighted:Weighted", str(tmp_path))
+    assert dataset.edge_weight[6:8].tolist() == [3.0, 0.5]
+
+
+WEIGHTED = """
+import torch
+from torch_geometric.data import Data, InMemoryDataset
+
+
+class Weighted(InMemoryDataset):
+    def __init__(self, root=None):
+        super().__init__()
+        edges = torch.tensor([[0, 1], [1, 0]])
+        graphs = [
+            Data(
+                x=torch.ones(2, 1),
+                edge_index=edges,
+                edge_weight=torch.tensor([float(i), 0.5]),
+                y=torch.tensor([i % 2]),
+            )
+            for i in range(20)
+        ]
+        self.data, self.slices = self.collate(graphs)
+"""

@@ -173,3 +173,8 @@ def test_weights_of_the_auxiliary_losses(tiny):
 def test_unknown_gnn_is_named():
     with pytest.raises(ValueError, match=r"'GraphSAGE', 'GCN' or 'GIN' \(got 'Foo'\)"):
         GraphClassifier(3, 2, gnn="Foo")
+
+
+def test_an_assignment_that_is_not_learned_is_refused():
+    with pytest.raises(ValueError, match="a learned assignment"):
+        GraphClassifier(3, 2, learn_assignment=False)

@@ -16,6 +16,13 @@ def test_missing_checkpoint_is_named(tmp_path):
         main(["test", str(tmp_path)])
 
 
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+def test_damaged_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / "a.ckpt").write_bytes(content)
+    with pytest.raises(SystemExit, match=r"'.*a.ckpt' cannot be read"):
+        main(["test", str(tmp_path / "a.ckpt")])
+
+
 def test_foreign_checkpoint_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
     with pytest.raises(SystemExit, match="load_from_checkpoint instead"):

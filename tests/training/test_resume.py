@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import torch
 
@@ -40,3 +41,15 @@ def test_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path):
     torch.testing.assert_close(
         weights[1]["state_dict"], weights[0]["state_dict"], rtol=0, atol=0
     )
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(tiny, tmp_path):
+    fit(tiny, tmp_path, "--name=a", "--trainer.max_epochs=2", "--model.lr=0.01")
+    folder = tmp_path / "elsewhere" / "version_0"
+    shutil.move(tmp_path / "a", folder.parent)
+    best = (folder / "best.ckpt").read_bytes()
+    result = run("fit", folder, "--trainer.max_epochs=3", "--model.lr=10")
+    assert result["epochs"] == 3
+    assert (folder / "best.ckpt").read_bytes() == best
+    assert result["checkpoint"] == str(folder / "best.ckpt")
+    assert not (tmp_path / "a").exists()

@@ -1,8 +1,9 @@
-"""What edge features must be."""
+"""What a sparse `adj` and edge features must be."""
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
+from torch_geometric.typing import SparseTensor
 
 from pyg_diffpool._checks.tensors import (
     check_float,
@@ -38,6 +39,21 @@ def check_edge_list(adj: object, edge_attr: Tensor | None) -> None:
             "Expected an edge list 'edge_index' beside 'edge_attr' (got a sparse "
             "'adj', whose edges are in an order of its own). Use "
             "'torch_geometric.utils.to_edge_index' first."
+        )
+
+
+def check_square(adj: object, num_nodes: int) -> None:
+    """A sparse `adj`, if it is one, of `[N, N]`."""
+    if isinstance(adj, SparseTensor):
+        shape = [*adj.sparse_sizes()]
+    elif isinstance(adj, Tensor) and adj.layout != torch.strided:
+        shape = [*adj.shape[:2]]
+    else:
+        return
+    if shape != [num_nodes, num_nodes]:
+        raise ValueError(
+            f"Expected a sparse 'adj' of shape [N, N] = [{num_nodes}, {num_nodes}] "
+            f"(got {shape}): 'x' has {num_nodes} rows, one for each node."
         )
 
 

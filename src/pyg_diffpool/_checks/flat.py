@@ -110,6 +110,11 @@ def check_batch(
             f"Expected 'batch' of shape [N] = [{num_nodes}], one entry for each row "
             f"of 'x' (got {list(batch.shape)})."
         )
+    if num_nodes == 0 and batch_size is None:
+        raise ValueError(
+            "Expected 'batch_size' where there is no node (got None): an empty 'batch' "
+            "does not tell how many graphs there are."
+        )
     if not visible or not num_nodes:
         return
     if ascends_within(batch, sys.maxsize if batch_size is None else batch_size):

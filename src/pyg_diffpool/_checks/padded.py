@@ -80,3 +80,12 @@ def check_mask(mask: Tensor | None, batch_size: int, max_num_nodes: int) -> None
             f"Expected 'mask' of shape [B, M] = [{batch_size}, {max_num_nodes}] (got "
             f"{list(mask.shape)})."
         )
+
+
+def check_num_blocks(batch_size: int | None, x: Tensor) -> None:
+    """A `batch_size` beside `x` `[B, M, C]`, which says it already."""
+    if batch_size is not None and batch_size != x.size(0):
+        raise ValueError(
+            f"Expected no 'batch_size' beside padded 'x', or B = {x.size(0)} (got "
+            f"{batch_size})."
+        )

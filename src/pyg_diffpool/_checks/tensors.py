@@ -40,7 +40,8 @@ def check_float(name: str, value: Tensor, dims: tuple[int, ...]) -> None:
 
 def check_integer(name: str, value: object) -> None:
     """An integer, or nothing."""
-    if value is not None and not isinstance(value, int | np.integer | torch.SymInt):
+    whole = isinstance(value, int | np.integer | torch.SymInt)
+    if value is not None and (isinstance(value, bool) or not whole):
         raise TypeError(
             f"Expected '{name}' to be an int (got {value!r} of type "
             f"{type(value).__name__})."
@@ -72,16 +73,13 @@ def check_same_dtype(**tensors: Tensor | None) -> None:
     }
     dtypes = {name: t.dtype for name, t in floats.items()}
     devices = {t.device.type for t in floats.values()}
-    if len(set(dtypes.values())) > 1 and not any(map(_autocasting, devices)):
+    mixes = any(map(torch.is_autocast_enabled, devices))
+    if len(set(dtypes.values())) > 1 and not mixes:
         listed = ", ".join(f"'{name}' is {dtype}" for name, dtype in dtypes.items())
         raise TypeError(
             f"Expected tensors of one dtype (got {listed}). "
             "Cast them with '.to(dtype)'."
         )
-
-
-def _autocasting(device_type: str) -> bool:
-    return torch.is_autocast_enabled(device_type)
 
 
 def check_finite(**tensors: Tensor | None) -> None:

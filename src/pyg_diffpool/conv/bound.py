@@ -12,7 +12,7 @@ from pyg_diffpool.conv.rules import Rule, find_rule, has_call_hooks
 from pyg_diffpool.conv.signature import signature_of
 from pyg_diffpool.conv.turned import TurnedGraph
 from pyg_diffpool.conv.weights import edge_arguments
-from pyg_diffpool.graphs import FlatGraph, Graph
+from pyg_diffpool.graphs import FlatGraph, Graph, MiniBatch
 
 _WEIGHTS = ("edge_weight", "edge_attr")
 
@@ -20,7 +20,7 @@ _WEIGHTS = ("edge_weight", "edge_attr")
 class Binding(NamedTuple):
     """What all layers of a model share for the length of one call."""
 
-    graph: Graph
+    graph: MiniBatch
     edge_index: Any  # what the model was called with: the edges, or a token for them
     weights: tuple[Tensor, ...]  # or features: the graph's own that it was called with
 
@@ -69,6 +69,13 @@ class BoundLayer:
         leading = names[: names.index("edge_index") + 1]
         return self.conv(*[given.pop(name) for name in leading], **given)
 
+    forward = __call__
+
+    def propagate(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's, where no weights of the graph can be lost."""
+        self._check_weights_used(("edge_index",))
+        return self.conv.propagate(*args, **kwargs)
+
     def _follow(self, rule: Rule, x: Tensor, graph: Graph) -> Any:
         """The rule in the place of the layer's forward, so that hooks are called."""
         if not has_call_hooks(self.conv):
@@ -108,7 +115,7 @@ class BoundLayer:
         if takes_edges and not weights and graph.edges[1] is not None:
             raise ValueError(
                 f"Expected {self.conv} to be called with the 'edge_index' that the "
-                "model was given (got other edges, or edge features of the model's "
-                "own): the graph's edge weights would be lost. Give the model's "
-                "forward an 'edge_weight' argument, and use it."
+                "model was given (got other edges, edge features of the model's own, "
+                "or a call of 'propagate'): the graph's edge weights would be lost. "
+                "Give the model's forward an 'edge_weight' argument, and use it."
             )

@@ -1,29 +1,26 @@
-"""Calling a GNN, layer or model, on a graph of either form.
+"""Calling a GNN, layer or model, on a graph of either form."""
 
-A model is run as it is, except that for the length of the call every
-`MessagePassing` layer in it is stood in for by a `BoundLayer`, which knows the graph:
-a view of the model is made whose containers are shallow copies and whose parameters,
-norms and all else are the very same objects. Nothing of the user's model is changed.
-"""
-
-from types import MethodType
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.nn import MessagePassing, WLConv
-from torch_geometric.nn.models.basic_gnn import BasicGNN
+from torch_geometric.nn import WLConv
 
-from pyg_diffpool.conv.bound import Binding, BoundLayer
+from pyg_diffpool.conv.bound import Binding
 from pyg_diffpool.conv.masks import masks_off
-from pyg_diffpool.conv.signature import Signature, layers_of, signature_of
-from pyg_diffpool.graphs import Graph, PaddedGraph
+from pyg_diffpool.conv.signature import (
+    Signature,
+    hands_edges_on,
+    layers_of,
+    signature_of,
+)
+from pyg_diffpool.conv.view import run_view
+from pyg_diffpool.graphs import MiniBatch, PaddedGraph
 
 _TOKEN = object()
 
 
-def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
+def call_gnn(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
     """Run `module` over the nodes of `graph`.
 
     Args:
@@ -49,7 +46,7 @@ def call_gnn(module: Module, x: Tensor, graph: Graph) -> Tensor:
     return _call(module, x, graph)
 
 
-def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
+def _call(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
     signature = signature_of(module)
     if "adj" in signature.names:
         return _call_dense(module, x, graph)
@@ -61,33 +58,22 @@ def _call(module: Module, x: Tensor, graph: Graph) -> Tensor:
     given = _facts(signature, graph)
     takes_edges = "edge_index" in signature.names
     if not takes_edges and not (signature.takes_any and any(layers_of(module))):
-        return _features(module, module(x, **_known(module, signature, given)), x)
-    # Layers and PyG's models hand `edge_index` on untouched, so that a token will do
-    # and a pooled graph's edges need not be listed.
-    hands_on = type(module).forward is BasicGNN.forward
-    if hands_on or isinstance(module, MessagePassing):
+        return _checked_features(
+            module, module(x, **_checked_arguments(module, signature, given)), x
+        )
+    if hands_edges_on(module):  # a token will do, a pooled graph's need not be listed
         edge_index, weights = _TOKEN, {}
     else:
         edge_index, weights = graph.edges[0], _weights(signature, graph, x)
-    arguments = _known(module, signature, given | weights)
+    arguments = _checked_arguments(module, signature, given | weights)
     own = tuple(weights.values())
     if own and graph.edges[1] is None and graph.edge_features is None:
         own = ()
-    out = _run(module, Binding(graph, edge_index, own), x, arguments)
-    return _features(module, out, x)
+    out = run_view(module, Binding(graph, edge_index, own), x, arguments)
+    return _checked_features(module, out, x)
 
 
-def _view_and_run(
-    module: Module, binding: Binding, x: Tensor, arguments: dict[str, Any]
-) -> Any:
-    return _view(module, binding)(x, binding.edge_index, **arguments)
-
-
-# `torch.compile` cannot trace the making of a view: GNNs run as without it.
-_run = torch.compiler.disable(_view_and_run)
-
-
-def _facts(signature: Signature, graph: Graph) -> dict[str, Any]:
+def _facts(signature: Signature, graph: MiniBatch) -> dict[str, Any]:
     """The graph of each node and the number of graphs, where they are taken."""
     facts: dict[str, Any] = {}
     if "batch" in signature.names:
@@ -97,7 +83,7 @@ def _facts(signature: Signature, graph: Graph) -> dict[str, Any]:
     return facts
 
 
-def _weights(signature: Signature, graph: Graph, x: Tensor) -> dict[str, Tensor]:
+def _weights(signature: Signature, graph: MiniBatch, x: Tensor) -> dict[str, Tensor]:
     """The edge weights, where they are taken; ones where they must not be missing.
 
     Under the name of edge features they stand in for these where there are none.
@@ -115,7 +101,7 @@ def _weights(signature: Signature, graph: Graph, x: Tensor) -> dict[str, Tensor]
     return out
 
 
-def _known(
+def _checked_arguments(
     module: Module, signature: Signature, given: dict[str, Any]
 ) -> dict[str, Any]:
     """`given`, once it is seen to be all that the module needs."""
@@ -132,7 +118,7 @@ def _known(
     return given
 
 
-def _features(module: Module, out: Any, x: Tensor) -> Tensor:
+def _checked_features(module: Module, out: Any, x: Tensor) -> Tensor:
     """`out`, once it is seen to be node features."""
     if not isinstance(out, Tensor):
         got = type(out).__name__
@@ -146,7 +132,7 @@ def _features(module: Module, out: Any, x: Tensor) -> Tensor:
     )
 
 
-def _call_dense(module: Module, x: Tensor, graph: Graph) -> Tensor:
+def _call_dense(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
     if not isinstance(graph, PaddedGraph):
         raise ValueError(
             f"Expected padded input for {type(module).__name__}, which takes a dense "
@@ -154,28 +140,4 @@ def _call_dense(module: Module, x: Tensor, graph: Graph) -> Tensor:
         )
     adj = graph.adj.transpose(1, 2)  # these layers receive along rows
     out: Tensor = graph.rows(module(graph.blocks(x), adj, graph.mask))
-    return out
-
-
-def _view(module: Module, binding: Binding) -> Any:
-    """`module` with its layers bound to the graph and all else shared."""
-    compiled = module._modules.get("_orig_mod")
-    if compiled is not None:  # the result of `torch.compile` calls layers past a view
-        view = _view(compiled, binding)
-        return module if view is compiled else view
-    if isinstance(module, MessagePassing):
-        return BoundLayer(module, binding)
-    children = {
-        name: None if child is None else _view(child, binding)
-        for name, child in module._modules.items()
-    }
-    if all(view is module._modules[name] for name, view in children.items()):
-        return module
-    # Not `copy.copy`: PyG's `Sequential` would write its forward anew each time.
-    out = object.__new__(type(module))
-    out.__dict__.update(module.__dict__)
-    for name, value in module.__dict__.items():
-        if isinstance(value, MethodType) and value.__self__ is module:
-            out.__dict__[name] = MethodType(value.__func__, out)
-    out.__dict__["_modules"] = children
     return out

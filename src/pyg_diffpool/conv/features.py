@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.nn import GENConv, GINEConv, MessagePassing
-from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from pyg_diffpool.conv.signature import layers_of, signature_of
+from pyg_diffpool.conv.signature import hands_edges_on, layers_of, signature_of
 from pyg_diffpool.conv.weights import edge_channels
 
 
@@ -73,5 +72,4 @@ def _uses_edges(gnn: Module) -> bool:
 def _uses_features(gnn: Module) -> bool:
     if any(takes_features(conv) for conv in layers_of(gnn)):
         return True
-    hands_on = isinstance(gnn, MessagePassing) or type(gnn).forward is BasicGNN.forward
-    return not hands_on and "edge_attr" in signature_of(gnn).names
+    return not hands_edges_on(gnn) and "edge_attr" in signature_of(gnn).names

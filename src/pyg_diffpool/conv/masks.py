@@ -65,7 +65,7 @@ def masked_messages(graph: FlatGraph, conv: MessagePassing) -> FlatGraph:
     messages = masked_edges(graph, conv)
     if messages is graph:
         return graph
-    fields = (graph.edge_index, graph.edge_weight, graph.sparse, graph.node_batch)
+    fields = (graph.edge_index, graph.edge_weight, graph.sparse, graph.batch)
     return MaskedGraph(*fields, graph.edge_attr, messages)
 
 

@@ -1,6 +1,7 @@
 """The arithmetic of PyG's common layers over any `Graph`, with their own weights.
 
-On an unweighted graph each rule equals the layer itself. Where the layer takes edge
+On an unweighted graph each rule equals the layer itself; repeated edges count as their
+sum, also loops, of which `GCNConv` keeps one. Where the layer takes edge
 weights they mean the same here; where it takes none (`SAGEConv`, `GINConv`), weighted
 sums stand in for sums as in PyG's `DenseSAGEConv` and `DenseGINConv`. Messages run
 along the edges, from source to target, as in PyG's sparse layers; its dense layers run
@@ -41,6 +42,8 @@ def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
     options only those that a rule covers.
     """
     kind = type(conv)
+    if "forward" in vars(conv):  # the user's own, put over the class's
+        return None
     if _is_watched(conv) or (conv.explain and graph.edges[1] is None):
         return None
     if kind is GCNConv and conv.normalize and not (conv.improved or conv.cached):
@@ -62,7 +65,7 @@ def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
     degree = _degree(conv, graph).to(x.dtype)
     loop = torch.zeros_like(degree)
     if conv.add_self_loops:
-        loop = (graph.self_loops == 0).to(x.dtype).unsqueeze(-1)
+        loop = (~graph.has_loop).to(x.dtype).unsqueeze(-1)
     degree = degree + loop
     isolated = degree == 0
     scale = degree.masked_fill(isolated, 1).pow(-0.5).masked_fill(isolated, 0)

@@ -20,9 +20,9 @@ class TurnedGraph(Graph):
         return self.graph.neighbor_mean(x, _other(flow))
 
     @property
-    def self_loops(self) -> Tensor:
+    def has_loop(self) -> Tensor:
         """The same."""
-        return self.graph.self_loops
+        return self.graph.has_loop
 
     @property
     def edges(self) -> tuple[Tensor, Tensor | None]:
@@ -34,31 +34,6 @@ class TurnedGraph(Graph):
     def edge_features(self) -> Tensor | None:
         """The same, in the same order."""
         return self.graph.edge_features
-
-    @property
-    def batch(self) -> Tensor:
-        """The same."""
-        return self.graph.batch
-
-    @property
-    def batch_size(self) -> int:
-        """The same."""
-        return self.graph.batch_size
-
-    @property
-    def sizes(self) -> Tensor:
-        """The same."""
-        return self.graph.sizes
-
-    @property
-    def num_nodes(self) -> int | Tensor:
-        """The same."""
-        return self.graph.num_nodes
-
-    @property
-    def max_num_nodes(self) -> int | Tensor:
-        """The same."""
-        return self.graph.max_num_nodes
 
     def _degree(self, into: bool) -> Tensor:
         return self.graph.out_degree if into else self.graph.in_degree

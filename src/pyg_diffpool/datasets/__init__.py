@@ -4,15 +4,13 @@
 imported from its own module.
 """
 
-from pyg_diffpool.datasets._cache import cache_folder as cache_folder
-from pyg_diffpool.datasets.named import load_dataset as load_dataset
-from pyg_diffpool.datasets.nested_clusters import NestedClusters as NestedClusters
-from pyg_diffpool.datasets.python_functions import PythonFunctions as PythonFunctions
-from pyg_diffpool.datasets.split_files import split_from_file as split_from_file
-from pyg_diffpool.datasets.splits import Split as Split
-from pyg_diffpool.datasets.splits import fold_split as fold_split
-from pyg_diffpool.datasets.splits import stratified_split as stratified_split
-from pyg_diffpool.datasets.tu_folder import TUFolder as TUFolder
+from pyg_diffpool.datasets._cache import cache_folder
+from pyg_diffpool.datasets.named import load_dataset
+from pyg_diffpool.datasets.nested_clusters import NestedClusters
+from pyg_diffpool.datasets.python_functions import PythonFunctions
+from pyg_diffpool.datasets.split_files import split_from_file
+from pyg_diffpool.datasets.splits import Split, fold_split, stratified_split
+from pyg_diffpool.datasets.tu_folder import TUFolder
 
 __all__ = [
     "NestedClusters",

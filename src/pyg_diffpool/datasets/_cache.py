@@ -1,8 +1,6 @@
 """The user's cache folder, and files in it that are whole or not there."""
 
-import io
 import os
-import pickle
 import sys
 import warnings
 from pathlib import Path
@@ -12,16 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_diffpool._files import write_whole
-
-_DAMAGE = (
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+from pyg_diffpool._files import UNREADABLE
 
 
 def cache_folder() -> Path:
@@ -38,21 +27,6 @@ def cache_folder() -> Path:
     if not base.is_absolute():
         base = Path.home() / ".cache"
     return base / "pyg_diffpool"
-
-
-def save_atomically(content: Any, path: Path) -> None:
-    """Write ``content`` so that ``path`` never holds a part of it.
-
-    Args:
-        content: Whatever :func:`torch.save` accepts.
-        path: The file to write. Its folder is created.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_whole(path, buffer.getbuffer())
 
 
 def pack(data: Data) -> dict[str, Any]:
@@ -94,7 +68,7 @@ def load_if_whole(path: Path, keys: frozenset[str]) -> dict[str, Any] | None:
     """Read a dictionary back, or answer ``None`` where it must be made again.
 
     Args:
-        path: A file that :func:`save_atomically` wrote.
+        path: A file that :func:`~pyg_diffpool._files.save_whole` wrote.
         keys: The keys that the dictionary must have.
 
     Returns:
@@ -111,7 +85,7 @@ def load_if_whole(path: Path, keys: frozenset[str]) -> dict[str, Any] | None:
         content = torch.load(path, weights_only=True)
     except PermissionError:
         raise
-    except _DAMAGE:
+    except UNREADABLE:
         content = None
     if isinstance(content, dict) and keys <= content.keys():
         return content

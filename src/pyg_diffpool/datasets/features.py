@@ -80,7 +80,7 @@ class Standardize(BaseTransform):
             [[-1.0, 1.0], [1.0, 0.0]]
         """
         count, mean, square = 0, torch.tensor(0.0), torch.tensor(0.0)
-        indicator = torch.tensor(True)
+        indicator, constant, first = torch.tensor(True), torch.tensor(True), None
         for x in _chunks(graphs):
             exact = x.double()
             shift, size = exact.mean(dim=0) - mean, x.size(0)
@@ -88,10 +88,12 @@ class Standardize(BaseTransform):
             square = square + shift**2 * (count * size / (count + size))
             count += size
             mean = mean + shift * (size / count)
+            first = x[:1] if first is None else first
+            constant = constant & (x == first).all(dim=0)
             indicator = indicator & ((x == 0) | (x == 1)).all(dim=0)
         std = (square / count).sqrt()
         mean = mean.where(~indicator, 0)
-        std = std.where(~indicator & (std > 0), 1)
+        std = std.where(~indicator & ~constant, 1)
         return cls(mean.to(x.dtype), std.to(x.dtype))
 
     def forward(self, data: Data) -> Data:

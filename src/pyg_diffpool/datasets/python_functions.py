@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
+from pyg_diffpool._files import save_whole
 from pyg_diffpool.datasets._cache import (
     cache_folder,
     load_if_whole,
     pack,
-    save_atomically,
     unpack,
 )
 from pyg_diffpool.datasets.encoding import MAX_DEPTH
@@ -111,7 +111,7 @@ class PythonFunctions(InMemoryDataset):
             content = _collated(
                 read_function_graphs(folder, files), pre_filter, pre_transform
             )
-            save_atomically(content, path)
+            save_whole(content, path)
         self._fill(content)
         if labelled_only:
             self._indices = _labelled(self._data.y)

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch_geometric.data import Data, InMemoryDataset
 
+from pyg_diffpool._files import save_whole
 from pyg_diffpool.datasets._cache import (
     cache_folder,
     load_if_whole,
     pack,
-    save_atomically,
     unpack,
 )
 from pyg_diffpool.datasets.tu_files import TUFiles, read_tu_files
@@ -66,7 +66,7 @@ class TUFolder(InMemoryDataset):
         content = load_if_whole(path, _KEYS)
         if content is None:
             content = _collated(files)
-            save_atomically(content, path)
+            save_whole(content, path)
         self.data = unpack(content["data"])
         self.slices = content["slices"]
         self.class_names: list[str] = content["classes"]

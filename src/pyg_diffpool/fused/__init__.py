@@ -8,6 +8,6 @@ differentiated once more, the plain way is taken again.
 
 from pyg_diffpool.fused.flat import fused_flat
 from pyg_diffpool.fused.level import Level, LossScale
-from pyg_diffpool.fused.padded import fused_padded, plain_padded
+from pyg_diffpool.fused.padded import fused_padded
 
-__all__ = ["Level", "LossScale", "fused_flat", "fused_padded", "plain_padded"]
+__all__ = ["Level", "LossScale", "fused_flat", "fused_padded"]

@@ -18,7 +18,7 @@ from pyg_diffpool.fused.level import Level, LossScale, link_norm, link_rate
 from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
 from pyg_diffpool.losses import sparse_frobenius
 from pyg_diffpool.ops import Pooled, SparseGraph
-from pyg_diffpool.ops.gradients import Gradients, plain_gradients
+from pyg_diffpool.ops.gradients import Gradients, plain_gradients, without_autocast
 from pyg_diffpool.ops.sparse import plain_sparse_pool, sparse_square
 from pyg_diffpool.ops.sparse_kernel import (
     Needs,
@@ -70,14 +70,16 @@ class _FlatLevel(torch.autograd.Function):
             graph.square_sum, pooled.adj, pooled.gram, lambda: sparse_square(graph, s)
         )
         ctx.graph, ctx.scale = graph, scale
-        ctx.save_for_backward(x, weight, logits, s, buffer, pooled.gram, norm)
+        edges = graph.row, graph.col  # whose change in place would be seen
+        ctx.save_for_backward(x, weight, logits, s, buffer, pooled.gram, norm, *edges)
         if not any(ctx.needs_input_grad):
             s = s.clone()  # lest a kept assignment keep the whole block
         return Level(pooled.x, pooled.adj, s, *scale.divide(norm, entropy.sum()))
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, *grads: Tensor | None) -> Gradients:
-        graph, scale, saved = ctx.graph, ctx.scale, ctx.saved_tensors
+        graph, scale, saved = ctx.graph, ctx.scale, ctx.saved_tensors[:-2]
         needs = Needs(*ctx.needs_input_grad[:3])
         if torch.is_grad_enabled():
             plain = partial(_plain, graph, scale)

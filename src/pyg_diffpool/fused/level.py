@@ -60,7 +60,7 @@ def link_norm(
     if gram.dtype != torch.double and square < CANCELLATION * scale:
         square = exact().item()
     norm = 0.0 if square <= RESOLUTION * scale else math.sqrt(square)
-    return torch.tensor(norm, dtype=torch.double)
+    return torch.tensor(norm, dtype=torch.double, device=gram.device)
 
 
 def link_rate(

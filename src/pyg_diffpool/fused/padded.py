@@ -23,7 +23,7 @@ from pyg_diffpool.fused.level import Level, LossScale, link_norm, link_rate
 from pyg_diffpool.fused.softmax import softmax_backward, softmax_into
 from pyg_diffpool.losses import norm_of, padded_frobenius
 from pyg_diffpool.ops import padded_pool
-from pyg_diffpool.ops.gradients import Gradients, plain_gradients
+from pyg_diffpool.ops.gradients import Gradients, plain_gradients, without_autocast
 
 
 def fused_padded(
@@ -38,7 +38,7 @@ def fused_padded(
     return Level(*out)
 
 
-def plain_padded(
+def _plain(
     x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None, scale: LossScale
 ) -> Level:
     """The same, of operations with gradients of their own."""
@@ -78,14 +78,14 @@ class _PaddedLevel(torch.autograd.Function):
         return Level(turned @ x, out_adj, s, *losses)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, *grads: Tensor | None) -> Gradients:
         needs = (*ctx.needs_input_grad[:3], False)
         saved, scale = ctx.saved_tensors, ctx.scale
         if torch.is_grad_enabled():
-            plain = partial(plain_padded, scale=scale)
+            plain = partial(_plain, scale=scale)
             return *plain_gradients(plain, saved[:4], needs, grads), None
-        with torch.autocast(saved[0].device.type, enabled=False):
-            return *_gradients(saved, needs, grads, scale), None, None
+        return *_gradients(saved, needs, grads, scale), None, None
 
 
 def _link(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,4 +8,13 @@ from pyg_diffpool.graphs.base import Graph
 from pyg_diffpool.graphs.flat import FlatGraph, flat_graph
 from pyg_diffpool.graphs.padded import PaddedGraph, padded_graph
 
-__all__ = ["FlatGraph", "Graph", "PaddedGraph", "flat_graph", "padded_graph"]
+MiniBatch = FlatGraph | PaddedGraph
+
+__all__ = [
+    "FlatGraph",
+    "Graph",
+    "MiniBatch",
+    "PaddedGraph",
+    "flat_graph",
+    "padded_graph",
+]

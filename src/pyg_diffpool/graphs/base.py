@@ -22,8 +22,8 @@ class Graph(ABC):
 
     @property
     @abstractmethod
-    def self_loops(self) -> Tensor:
-        r"""The diagonal of :math:`A`, `[R]`."""
+    def has_loop(self) -> Tensor:
+        """Whether each node has an edge to itself, `[R]`."""
 
     @property
     @abstractmethod
@@ -34,31 +34,6 @@ class Graph(ABC):
     @abstractmethod
     def edge_features(self) -> Tensor | None:
         """Features of the edges in the order of `edges`, `[E, D]`, if there are any."""
-
-    @property
-    @abstractmethod
-    def batch(self) -> Tensor:
-        """The graph of each node, `[R]`."""
-
-    @property
-    @abstractmethod
-    def batch_size(self) -> int:
-        """Number of graphs."""
-
-    @property
-    @abstractmethod
-    def sizes(self) -> Tensor:
-        """Nodes of each graph, `[B]`."""
-
-    @property
-    @abstractmethod
-    def num_nodes(self) -> int | Tensor:
-        """R, or 1 where there is none, `[]`."""
-
-    @property
-    @abstractmethod
-    def max_num_nodes(self) -> int | Tensor:
-        """Nodes of the largest graph, of padded ones with their padding, `[]`."""
 
     @lazy
     def in_degree(self) -> Tensor:

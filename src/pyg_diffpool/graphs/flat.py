@@ -29,7 +29,7 @@ class FlatGraph(Graph):
     edge_index: Tensor  # [2, E], as the caller gave it
     edge_weight: Tensor | None  # [E]
     sparse: SparseGraph
-    node_batch: Tensor  # [N]
+    batch: Tensor  # [N], the graph of each node
     edge_attr: Tensor | None  # [E, D], as the caller gave it
     edge_mask: Tensor | None = field(default=None, kw_only=True)  # [E], in the weights
 
@@ -50,13 +50,11 @@ class FlatGraph(Graph):
         return out.unsqueeze(-1)
 
     @lazy
-    def self_loops(self) -> Tensor:
-        """Summed over the edges that are loops."""
-        graph = self.sparse
-        loop = graph.row == graph.col
-        weight = loop.float() if graph.weight is None else graph.weight * loop
-        out = weight.new_zeros(graph.num_nodes)
-        return out.index_add(0, graph.row, weight)
+    def has_loop(self) -> Tensor:
+        """Whether there is an edge, of any weight, from each node to itself."""
+        row, n = self.sparse.row, self.sparse.num_nodes
+        loops = (row == self.sparse.col).long()
+        return loops.new_zeros(n).index_add(0, row, loops) > 0
 
     @property
     def edges(self) -> tuple[Tensor, Tensor | None]:
@@ -69,23 +67,18 @@ class FlatGraph(Graph):
         return self.edge_attr
 
     @property
-    def batch(self) -> Tensor:
-        """As the caller gave it."""
-        return self.node_batch
-
-    @property
     def batch_size(self) -> int:
-        """From the pointer."""
+        """Number of graphs."""
         return self.sparse.ptr.numel() - 1
 
     @property
     def num_nodes(self) -> int:
-        """Known without a look."""
+        """N."""
         return self.sparse.num_nodes
 
     @property
     def max_num_nodes(self) -> Tensor:
-        """Of the sizes."""
+        """Nodes of the largest graph, `[]`."""
         return self.sizes.max()
 
     @lazy
@@ -99,7 +92,7 @@ class FlatGraph(Graph):
         weight = factor if weight is None else factor * weight
         edges, _ = to_edges(self.edge_index)
         sparse = make_graph(edges, weight, old.ptr, old.num_nodes)
-        fields = (self.edge_index, weight, sparse, self.node_batch, self.edge_attr)
+        fields = (self.edge_index, weight, sparse, self.batch, self.edge_attr)
         return FlatGraph(*fields, edge_mask=factor)
 
 
@@ -115,6 +108,7 @@ def flat_graph(
     """A sparse mini-batch, checked and sorted, for all that is to be done with it."""
     _checks.check_float("x", x, (2,))
     _checks.check_edge_list(adj, edge_attr)
+    _checks.check_square(adj, x.size(0))
     edge_index, edge_weight = to_edges(adj, edge_weight)
     visible = _checks.values_visible(x, check)
     _checks.check_flat(x, edge_index, edge_weight, batch, batch_size, visible)

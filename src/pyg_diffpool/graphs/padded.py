@@ -64,9 +64,9 @@ class PaddedGraph(Graph):
         return self.rows(self.adj.sum(1 if into else 2).unsqueeze(-1))
 
     @property
-    def self_loops(self) -> Tensor:
-        """The diagonals of the real nodes."""
-        diagonal = self.adj.diagonal(dim1=1, dim2=2)
+    def has_loop(self) -> Tensor:
+        """Where the diagonals are not 0."""
+        diagonal = self.adj.diagonal(dim1=1, dim2=2) != 0
         return self.rows(diagonal.unsqueeze(-1)).squeeze(-1)
 
     @lazy
@@ -88,26 +88,26 @@ class PaddedGraph(Graph):
 
     @property
     def batch(self) -> Tensor:
-        """From the blocks."""
+        """The graph of each node, `[R]`."""
         b, m = self.adj.shape[:2]
         index = torch.arange(b, device=self.adj.device).view(b, 1, 1).expand(b, m, 1)
         return self.rows(index).squeeze(-1)
 
     @property
     def batch_size(self) -> int:
-        """The number of blocks."""
+        """Number of graphs."""
         return self.adj.size(0)
 
     @property
     def num_nodes(self) -> int | Tensor:
-        """Of the mask."""
+        """Number of nodes R, or 1 where there is none, `[]`."""
         if self.mask is not None:
             return self.mask.sum().clamp(min=1)
         return self.adj.size(0) * self.adj.size(1)
 
     @property
     def max_num_nodes(self) -> int:
-        """Rows of a block."""
+        """Rows of a block, padding included."""
         return self.adj.size(1)
 
     @property

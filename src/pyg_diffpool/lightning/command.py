@@ -24,6 +24,7 @@ from pyg_diffpool.lightning.callbacks import (
 from pyg_diffpool.lightning.interruption import Interruption, WholeCheckpointIO
 from pyg_diffpool.lightning.logs import continue_log, run_loggers
 from pyg_diffpool.lightning.module import GraphClassifier
+from pyg_diffpool.lightning.moved import MovedRun
 from pyg_diffpool.lightning.quiet import hush
 from pyg_diffpool.lightning.result import (
     describe_run,
@@ -106,7 +107,8 @@ class DiffPoolCLI(LightningCLI):
         callbacks: list[Callback] = list(given.callbacks or [])
         if self.subcommand == "fit":
             callbacks += [self._timer, RandomState(), ModelCheckpoint(**LAST)]
-            callbacks.append(Interruption(resumed=bool(config.ckpt_path)))
+            resumed = bool(config.ckpt_path)
+            callbacks += [MovedRun(), Interruption(resumed=resumed)]
             if given.logger in (None, True):
                 kwargs["logger"] = run_loggers(config)
         else:

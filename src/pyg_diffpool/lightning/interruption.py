@@ -1,18 +1,16 @@
 """Runs that end before their time: what is left of them, and what is said."""
 
 import errno
-import io
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from pyg_diffpool._files import write_whole
+from pyg_diffpool._files import save_whole
 
 _UNWRITABLE = {
     getattr(errno, name)
@@ -45,9 +43,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_whole(Path(path), content.getbuffer())
+        save_whole(checkpoint, Path(path))
 
 
 class Interruption(Callback):

@@ -54,7 +54,7 @@ class GraphClassifier(LightningModule):
             also gets the ``edge_attr`` of mini-batches, where it is floating-point.
 
     Raises:
-        ValueError: If ``gnn`` is no such model.
+        ValueError: If ``gnn`` is no such model, or its assignment is not learned.
     """
 
     def __init__(
@@ -73,9 +73,12 @@ class GraphClassifier(LightningModule):
         **net_options: Any,
     ) -> None:
         super().__init__()
+        if not net_options.get("learn_assignment", True):
+            raise ValueError(
+                "Expected a learned assignment (got 'learn_assignment=False'): "
+                "mini-batches bring no clusters. Use DiffPoolNet in a loop of your own."
+            )
         self.save_hyperparameters()
-        self.link_weight = link_weight
-        self.entropy_weight = entropy_weight
         self.lr = lr
         self.weight_decay = weight_decay
         self.lr_patience = lr_patience
@@ -85,6 +88,8 @@ class GraphClassifier(LightningModule):
             num_classes,
             num_clusters,
             gnn=find_gnn(gnn),
+            link_weight=link_weight,
+            entropy_weight=entropy_weight,
             sync_losses=sync_losses,
             **net_options,
         )
@@ -165,11 +170,7 @@ class GraphClassifier(LightningModule):
         output = self(batch)
         target = batch.y.view(-1)
         cross_entropy = F.cross_entropy(output.out, target)
-        loss: Tensor = (
-            cross_entropy
-            + self.link_weight * output.link_loss
-            + self.entropy_weight * output.entropy_loss
-        )
+        loss: Tensor = cross_entropy + output.auxiliary_loss
         accuracy(output.out, target)
         used = perplexities(output.levels, batch.batch, batch.num_graphs)
         shown: Logged = {"loss": loss, "accuracy": accuracy}

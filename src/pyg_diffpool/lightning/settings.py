@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from pyg_diffpool._files import UNREADABLE
+
 COMMANDS = {
     "fit": "Train a model, or go on with the training of a checkpoint; then test.",
     "validate": "Measure a checkpoint on the validation graphs.",
@@ -72,9 +74,15 @@ def read_settings(checkpoint: Path, command: str) -> str:
             data and model only.
 
     Raises:
-        ValueError: If the file holds no settings of this package.
+        ValueError: If the file is damaged or holds no settings of this package.
     """
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise ValueError(
+            f"Expected a checkpoint of 'pyg-diffpool fit', but '{checkpoint}' cannot "
+            f"be read ({type(error).__name__}): it is damaged or of another kind."
+        ) from error
     if KEY not in content:
         raise ValueError(
             f"Expected a checkpoint of 'pyg-diffpool fit', but '{checkpoint}' holds "

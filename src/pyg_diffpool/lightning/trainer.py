@@ -10,7 +10,7 @@ from pyg_diffpool.lightning.module import GraphClassifier
 
 
 class PlottingTrainer(Trainer):
-    """A trainer whose commands include ``plot``."""
+    """Lightning's trainer, which can also plot."""
 
     def plot(
         self,

@@ -17,9 +17,9 @@ from pyg_diffpool.ops.sparse_kernel import (
     Needs,
     pool_backward_kernel,
     pool_kernel,
+    spmm_kernel,
     square_kernel,
 )
-from pyg_diffpool.ops.spmm import spmm_kernel
 
 
 def compiled_sparse_pool(x: Tensor, graph: SparseGraph, s: Tensor) -> Pooled:
@@ -28,7 +28,7 @@ def compiled_sparse_pool(x: Tensor, graph: SparseGraph, s: Tensor) -> Pooled:
     return Pooled(*out[:3])
 
 
-def _graph(
+def as_graph(
     row: Tensor, col: Tensor, weight: Tensor | None, ptr: Tensor, num_nodes: int
 ) -> SparseGraph:
     """The graph; a compiler is free to pass any strides, the kernels are not."""
@@ -46,12 +46,13 @@ def _pool(
     ptr: Tensor,
     s: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    graph = _graph(row, col, weight, ptr, x.size(0))
+    graph = as_graph(row, col, weight, ptr, x.size(0))
     pooled, buffer = pool_kernel(x, graph, s)
-    x_, adj, gram = (t.clone(memory_format=torch.contiguous_format) for t in pooled)
-    return x_, adj, gram, buffer
+    gram = pooled.gram.clone(memory_format=torch.contiguous_format)
+    return pooled.x, pooled.adj, gram, buffer
 
 
+@_pool.register_fake
 def _fake_pool(
     x: Tensor, row: Tensor, col: Tensor, weight: Tensor | None, ptr: Tensor, s: Tensor
 ) -> tuple[Tensor, ...]:
@@ -71,7 +72,7 @@ def _pool_backward(
     grad_adj: Tensor,
     grad_gram: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    graph = _graph(row, col, weight, ptr, buffer.size(0))
+    graph = as_graph(row, col, weight, ptr, buffer.size(0))
     grads = Pooled(grad_x, grad_adj, grad_gram)
     needs = Needs(x=True, weight=weight is not None, s=True)
     found = pool_backward_kernel(graph, buffer, grads, needs)
@@ -79,6 +80,7 @@ def _pool_backward(
     return x, edge, s
 
 
+@_pool_backward.register_fake
 def _fake_pool_backward(
     row: Tensor,
     col: Tensor,
@@ -109,9 +111,7 @@ def _backward(
     return x, None, None, None if weight is None else edge.to(weight.dtype), None, s
 
 
-_pool.register_fake(_fake_pool)
 _pool.register_autograd(_backward, setup_context=_setup_context)
-_pool_backward.register_fake(_fake_pool_backward)
 
 
 def compiled_sparse_square(graph: SparseGraph, s: Tensor) -> Tensor:
@@ -125,16 +125,14 @@ def compiled_sparse_square(graph: SparseGraph, s: Tensor) -> Tensor:
 def _square(
     row: Tensor, col: Tensor, weight: Tensor | None, ptr: Tensor, s: Tensor
 ) -> Tensor:
-    return square_kernel(_graph(row, col, weight, ptr, s.size(0)), s)
+    return square_kernel(as_graph(row, col, weight, ptr, s.size(0)), s)
 
 
+@_square.register_fake
 def _fake_square(
     row: Tensor, col: Tensor, weight: Tensor | None, ptr: Tensor, s: Tensor
 ) -> Tensor:
     return s.new_empty((), dtype=torch.double)
-
-
-_square.register_fake(_fake_square)
 
 
 def compiled_spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
@@ -145,10 +143,11 @@ def compiled_spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tenso
 
 @custom_op("pyg_diffpool::spmm", mutates_args=())
 def _spmm(row: Tensor, col: Tensor, weight: Tensor | None, x: Tensor) -> Tensor:
-    graph = _graph(row, col, weight, row.new_empty(0), x.size(0))
+    graph = as_graph(row, col, weight, row.new_empty(0), x.size(0))
     return spmm_kernel(graph, x.contiguous()).contiguous()
 
 
+@_spmm.register_fake
 def _fake_spmm(row: Tensor, col: Tensor, weight: Tensor | None, x: Tensor) -> Tensor:
     return x.new_empty(x.shape)
 
@@ -170,5 +169,4 @@ def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return None, None, grad_weight, grad_x
 
 
-_spmm.register_fake(_fake_spmm)
 _spmm.register_autograd(_spmm_backward, setup_context=_spmm_setup_context)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
+from pyg_diffpool.ops.compiled import as_graph
 from pyg_diffpool.ops.edge_kernel import (
     EdgeNeeds,
     pool_edges_backward_kernel,
@@ -20,17 +21,14 @@ def compiled_pool_edges(attr: Tensor, graph: SparseGraph, s: Tensor) -> Tensor:
     return out
 
 
-def _graph(row: Tensor, col: Tensor, ptr: Tensor, num_nodes: int) -> SparseGraph:
-    return SparseGraph(row.contiguous(), col.contiguous(), None, ptr, num_nodes)
-
-
 @custom_op("pyg_diffpool::pool_edges", mutates_args=())
 def _pool_edges(
     attr: Tensor, row: Tensor, col: Tensor, ptr: Tensor, s: Tensor
 ) -> Tensor:
-    return pool_edges_kernel(attr, _graph(row, col, ptr, s.size(0)), s)
+    return pool_edges_kernel(attr, as_graph(row, col, None, ptr, s.size(0)), s)
 
 
+@_pool_edges.register_fake
 def _fake_pool_edges(
     attr: Tensor, row: Tensor, col: Tensor, ptr: Tensor, s: Tensor
 ) -> Tensor:
@@ -42,13 +40,14 @@ def _fake_pool_edges(
 def _pool_edges_backward(
     attr: Tensor, row: Tensor, col: Tensor, ptr: Tensor, s: Tensor, grad: Tensor
 ) -> tuple[Tensor, Tensor]:
-    graph = _graph(row, col, ptr, s.size(0))
+    graph = as_graph(row, col, None, ptr, s.size(0))
     needs = EdgeNeeds(attr=True, s=True)
     found = pool_edges_backward_kernel(attr, graph, s, grad, needs)
     out_attr, out_s = (torch.empty(0) if t is None else t.contiguous() for t in found)
     return out_attr, out_s
 
 
+@_pool_edges_backward.register_fake
 def _fake_pool_edges_backward(
     attr: Tensor, row: Tensor, col: Tensor, ptr: Tensor, s: Tensor, grad: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -65,6 +64,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return out_attr, None, None, None, out_s
 
 
-_pool_edges.register_fake(_fake_pool_edges)
 _pool_edges.register_autograd(_backward, setup_context=_setup_context)
-_pool_edges_backward.register_fake(_fake_pool_edges_backward)

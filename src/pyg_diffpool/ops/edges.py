@@ -12,6 +12,7 @@ from pyg_diffpool.ops.edge_kernel import (
     pool_edges_backward_kernel,
     pool_edges_kernel,
 )
+from pyg_diffpool.ops.gradients import plain_gradients, without_autocast
 from pyg_diffpool.ops.graph import SparseGraph
 from pyg_diffpool.ops.ragged import contract
 from pyg_diffpool.ops.spmm import spmm
@@ -55,18 +56,20 @@ class _PoolEdges(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, attr: Tensor, graph: SparseGraph, s: Tensor) -> Tensor:
         ctx.graph = graph
-        ctx.save_for_backward(attr, s)
+        ctx.save_for_backward(attr, s, graph.row, graph.col)
         return pool_edges_kernel(attr, graph, s)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        attr, s = ctx.saved_tensors
+        attr, s, *_ = ctx.saved_tensors
         needs = EdgeNeeds(ctx.needs_input_grad[0], ctx.needs_input_grad[2])
         if not torch.is_grad_enabled():
             found = pool_edges_backward_kernel(attr, ctx.graph, s, grad, needs)
             return found[0], None, found[1]
-        out = plain_pool_edges(attr, ctx.graph, s)
-        wanted = [t for t, need in zip((attr, s), needs, strict=True) if need]
-        grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
-        out_attr, out_s = (next(grads) if need else None for need in needs)
+
+        def plain(attr: Tensor, s: Tensor) -> tuple[Tensor]:
+            return (plain_pool_edges(attr, ctx.graph, s),)
+
+        out_attr, out_s = plain_gradients(plain, (attr, s), needs, (grad,))
         return out_attr, None, out_s

@@ -151,14 +151,14 @@ class SparseGraph:
         """A torch CSR tensor with these entries."""
         size = (self.num_nodes, self.num_nodes)
         return torch.sparse_csr_tensor(
-            *self.compressed, value, size, check_invariants=False
+            *self.compressed, value, size, device=value.device, check_invariants=False
         )
 
 
 def _ends(num_nodes: int) -> Tensor:
     """Four vectors of random integers within 2^12, `[N, 4]`, always the same."""
-    fixed = torch.Generator().manual_seed(0)
-    ends = torch.empty(num_nodes, 4, dtype=torch.float)
+    fixed = torch.Generator("cpu").manual_seed(0)
+    ends = torch.empty(num_nodes, 4, dtype=torch.float, device="cpu")
     return ends.random_(-(1 << 12), 1 << 12, generator=fixed)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_diffpool.ops.gradients import without_autocast
+
 TILE = 32
 _HAS_GROUPED_MM = hasattr(torch.nn.functional, "grouped_mm")
 
@@ -59,6 +61,7 @@ class _Contract(torch.autograd.Function):
         return contract_kernel(left, right, ptr)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         left, right, ptr = ctx.saved_tensors
         need_left, need_right = ctx.needs_input_grad[:2]
@@ -76,6 +79,7 @@ class _Expand(torch.autograd.Function):
         return expand_kernel(left, blocks, ptr)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         left, blocks, ptr = ctx.saved_tensors
         need_left, need_blocks = ctx.needs_input_grad[:2]

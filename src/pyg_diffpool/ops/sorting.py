@@ -51,7 +51,9 @@ def summed_graph(
     key, order = torch.sort(key, stable=True)
     first = key.diff(prepend=key.new_full((1,), -1)) != 0
     if edge_weight is None:
-        edge_weight = torch.ones(key.numel(), device=key.device)
+        edge_weight = key.new_ones(key.numel(), dtype=torch.float)
+    dtype = torch.promote_types(edge_weight.dtype, torch.float)  # else sums saturate
+    edge_weight = edge_weight.to(dtype)
     # The sum of each run of equal pairs goes to the first edge of the run.
     run = first.cumsum(0) - 1
     summed = torch.zeros_like(edge_weight).index_add(0, run, edge_weight[order])

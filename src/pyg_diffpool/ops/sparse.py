@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool.ops.compiled import compiled_sparse_pool, compiled_sparse_square
-from pyg_diffpool.ops.gradients import Gradients, plain_gradients
+from pyg_diffpool.ops.gradients import Gradients, plain_gradients, without_autocast
 from pyg_diffpool.ops.graph import SparseGraph
 from pyg_diffpool.ops.pooled import Pooled
 from pyg_diffpool.ops.ragged import contract
@@ -63,12 +63,13 @@ class _SparsePool(torch.autograd.Function):
     ) -> Pooled:
         pooled, buffer = pool_kernel(x, graph, s)
         ctx.graph = graph
-        ctx.save_for_backward(x, weight, s, buffer)
+        ctx.save_for_backward(x, weight, s, buffer, graph.row, graph.col)
         return pooled
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, *grads: Tensor) -> Gradients:
-        *inputs, buffer = ctx.saved_tensors
+        *inputs, buffer, _, _ = ctx.saved_tensors
         needs = Needs(*ctx.needs_input_grad[:3])
         if torch.is_grad_enabled():
             plain = partial(plain_sparse_pool, ctx.graph)

@@ -67,7 +67,9 @@ def pool_buffer(x: Tensor, graph: SparseGraph, s: Tensor, buffer: Tensor) -> Poo
     torch.mm(graph.matrix(s.dtype), s4, out=y)
     out = contract_kernel(s4, buffer, graph.ptr)[:, :k]
     x_, adj, gram = out.split([c4, k4, k4], 2)
-    return Pooled(x_[..., :c], adj[..., :k], gram[..., :k])
+    own = torch.contiguous_format  # memory, for users who reshape or change the result
+    x_, adj = (part.clone(memory_format=own) for part in (x_[..., :c], adj[..., :k]))
+    return Pooled(x_, adj, gram[..., :k])
 
 
 def pool_backward_kernel(
@@ -109,3 +111,12 @@ def square_kernel(graph: SparseGraph, s: Tensor) -> Tensor:
     trace = (s * (graph.matrix(torch.double) @ s)).sum()
     gram = contract_kernel(s, s, graph.ptr)
     return graph.square_sum.detach() - 2 * trace + gram.square().sum()
+
+
+def spmm_kernel(graph: SparseGraph, x: Tensor) -> Tensor:
+    """`spmm` without its gradient."""
+    dtype = x.dtype
+    if x.device.type == "cpu":  # which has no kernel for half precision
+        dtype = torch.promote_types(dtype, torch.float)
+    with torch.autocast(x.device.type, enabled=False):
+        return (graph.matrix(dtype) @ x.to(dtype)).to(x.dtype)

@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_diffpool.ops.compiled import compiled_spmm
+from pyg_diffpool.ops.gradients import without_autocast
 from pyg_diffpool.ops.graph import SparseGraph
+from pyg_diffpool.ops.sparse_kernel import spmm_kernel
 
 
 def spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
@@ -19,20 +22,9 @@ def spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
     `weight` is `graph.weight`, given apart so that autograd sees it.
     """
     if torch.compiler.is_compiling():
-        from pyg_diffpool.ops.compiled import compiled_spmm
-
         return compiled_spmm(graph, weight, x)
     out: Tensor = _SpMM.apply(graph, weight, x)  # type: ignore[no-untyped-call]
     return out
-
-
-def spmm_kernel(graph: SparseGraph, x: Tensor) -> Tensor:
-    """`spmm` without its gradient."""
-    dtype = x.dtype
-    if x.device.type == "cpu":  # which has no kernel for half precision
-        dtype = torch.promote_types(dtype, torch.float)
-    with torch.autocast(x.device.type, enabled=False):
-        return (graph.matrix(dtype) @ x.to(dtype)).to(x.dtype)
 
 
 class _SpMM(torch.autograd.Function):
@@ -41,13 +33,14 @@ class _SpMM(torch.autograd.Function):
         ctx: Any, graph: SparseGraph, weight: Tensor | None, x: Tensor
     ) -> Tensor:
         ctx.graph = graph
-        ctx.save_for_backward(weight, x)
+        ctx.save_for_backward(weight, x, graph.row, graph.col)
         return spmm_kernel(graph, x)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         graph: SparseGraph = ctx.graph
-        weight, x = ctx.saved_tensors
+        weight, x, *_ = ctx.saved_tensors
         grad_weight = grad_x = None
         if ctx.needs_input_grad[1]:
             grad_weight = graph.edge_products(grad, x).to(weight.dtype)

@@ -1,0 +1,106 @@
+"""A model run with its layers bound to a graph.
+
+For the length of the call a view stands in for the model: its containers are shallow
+copies, every `MessagePassing` layer is a `BoundLayer`, and parameters, norms and all
+else are the very same objects. Of the user's model nothing is changed but what its own
+forward sets.
+"""
+
+from types import MethodType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.nn import MessagePassing
+
+from pyg_diffpool.conv.bound import Binding, BoundLayer
+
+_OF_TORCH = frozenset(vars(Module()))
+_ABSENT = object()
+
+
+class _Copy(NamedTuple):
+    """A container, its shallow copy, and the attributes that this started with."""
+
+    module: Module
+    view: Any
+    before: dict[str, Any]
+
+
+def _run_view(
+    module: Module, binding: Binding, x: Tensor, arguments: dict[str, Any]
+) -> Any:
+    views: dict[int, Any] = {}
+    copies: list[_Copy] = []
+    view = _view(module, binding, views, copies)
+    for copy in copies:
+        _redirect(copy, views)
+    out = view(x, binding.edge_index, **arguments)
+    for module, view, before in copies:
+        for name, value in vars(view).items():
+            if before.get(name, _ABSENT) is not value:
+                vars(module)[name] = value
+    return out
+
+
+# `torch.compile` cannot trace the making of a view: GNNs run as without it.
+run_view = torch.compiler.disable(_run_view)
+
+
+def _view(
+    module: Module, binding: Binding, views: dict[int, Any], copies: list[_Copy]
+) -> Any:
+    """`module`, or what stands in for it if there are layers in it."""
+    if id(module) not in views:
+        views[id(module)] = _new_view(module, binding, views, copies)
+    return views[id(module)]
+
+
+def _new_view(
+    module: Module, binding: Binding, views: dict[int, Any], copies: list[_Copy]
+) -> Any:
+    compiled = module._modules.get("_orig_mod")
+    if compiled is not None:  # the result of `torch.compile` calls layers past a view
+        view = _view(compiled, binding, views, copies)
+        return module if view is compiled else view
+    if isinstance(module, MessagePassing):
+        return BoundLayer(module, binding)
+    children = {
+        name: None if child is None else _view(child, binding, views, copies)
+        for name, child in module._modules.items()
+    }
+    if all(view is module._modules[name] for name, view in children.items()):
+        return module
+    # Not `copy.copy`: PyG's `Sequential` would write its forward anew each time.
+    out = object.__new__(type(module))
+    vars(out).update(vars(module), _modules=children)
+    copies.append(_Copy(module, out, {}))
+    return out
+
+
+def _redirect(copy: _Copy, views: dict[int, Any]) -> None:
+    """Let attributes that hold modules or their methods hold those of the views."""
+    own = vars(copy.view)
+    for name, value in vars(copy.module).items():
+        if name not in _OF_TORCH:
+            own[name] = _redirected(value, views)
+    copy.before.update(own)
+
+
+def _redirected(value: Any, views: dict[int, Any]) -> Any:
+    if isinstance(value, MethodType):
+        view = views.get(id(value.__self__), value.__self__)
+        if view is value.__self__:
+            return value
+        if type(view) is BoundLayer:
+            return getattr(view, value.__name__)
+        return MethodType(value.__func__, view)
+    if type(value) in (list, tuple):
+        items = [views.get(id(item), _redirected(item, views)) for item in value]
+        changed = any(a is not b for a, b in zip(items, value, strict=True))
+        return type(value)(items) if changed else value
+    if type(value) is dict:
+        items = _redirected([*value.values()], views)
+        return dict(zip(value, items, strict=True))
+    return value

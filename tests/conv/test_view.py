@@ -1,0 +1,168 @@
+"""Models that reach their layers by other ways than their submodules' names."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Linear, Module
+from torch_geometric.nn import GCNConv, GraphConv, SAGEConv
+
+from pyg_diffpool import DiffPool, diff_pool
+
+C, K = 4, 3
+EDGES = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 0, 4, 3]])
+BATCH = torch.tensor([0, 0, 0, 1, 1])
+WEIGHT = torch.tensor([0.5, 2.0, 3.0, 0.25, 4.0])
+X = torch.randn(5, C, generator=torch.Generator().manual_seed(0))
+
+
+class Plain(Module):
+    """Two layers, called by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = GraphConv(C, C), GraphConv(C, C)
+        self.lin = Linear(C, C)
+        self.reach()
+
+    def reach(self) -> None:
+        """What the subclass keeps of the layers."""
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(self.b(self.a(x, edge_index), edge_index))
+
+
+class InList(Plain):
+    def reach(self) -> None:
+        self.steps = [self.a, (self.b,), {"last": self.lin}]
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        first, (second,), rest = self.steps
+        return rest["last"](second(first(x, edge_index), edge_index))
+
+
+class ByMethod(Plain):
+    def reach(self) -> None:
+        self.first, self.step = self.a.forward, self.second
+
+    def second(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(self.b(x, edge_index))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.step(self.first(x, edge_index), edge_index)
+
+
+class ByForward(Plain):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(self.b.forward(self.a.forward(x, edge_index), edge_index))
+
+
+class OtherSelf(Plain):
+    def forward(me, x: Tensor, edge_index: Tensor) -> Tensor:  # noqa: N805
+        return me.lin(me.b(me.a(x, edge_index), edge_index))
+
+
+@pytest.mark.parametrize("kind", [InList, ByMethod, ByForward, OtherSelf])
+def test_weights_reach_every_layer(kind: type[Plain]) -> None:
+    expected, found = (
+        DiffPool(model())(X, EDGES, WEIGHT, BATCH, s=X).embedding
+        for model in (Plain, kind)
+    )
+    torch.testing.assert_close(found, expected)
+    model = kind()
+    other = DiffPool(model)(X, EDGES, WEIGHT, BATCH, s=X).embedding
+    torch.testing.assert_close(other, expected)
+    layers = (model.a, model.b)
+    assert all(type(layer) is GraphConv for layer in layers)
+
+
+class ByPropagate(Plain):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.a.propagate(edge_index, x=(x, x), edge_weight=None)
+
+
+def test_messages_past_the_layer_would_lose_weights() -> None:
+    pool = DiffPool(ByPropagate())
+    assert pool(X, EDGES, batch=BATCH, s=X).embedding.shape == X.shape
+    with pytest.raises(ValueError, match="a call of 'propagate'"):
+        pool(X, EDGES, WEIGHT, BATCH, s=X)
+
+
+class Counting(Plain):
+    """Sets attributes, in itself and in a part of itself."""
+
+    def reach(self) -> None:
+        self.calls, self.seen = 0, []
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen.append(self.calls)
+        h = super().forward(x, edge_index)
+        self.penalty = h.square().sum()
+        return h
+
+
+class Outer(Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Counting()
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.inner(x, edge_index)
+
+
+@pytest.mark.parametrize("kind", [Counting, Outer])
+def test_what_a_forward_sets_stays(kind: type[Module]) -> None:
+    model = kind()
+    pool, inner = DiffPool(model), getattr(model, "inner", model)
+    for _ in range(2):
+        out = pool(X, EDGES, batch=BATCH, s=X)
+    assert (inner.calls, inner.seen) == (2, [1, 2])
+    torch.testing.assert_close(inner.penalty, out.embedding.square().sum())
+    inner.penalty.backward()
+    assert inner.a.lin_rel.weight.grad is not None
+
+
+def doubled(conv: Module) -> Callable[..., Tensor]:
+    original = conv.forward
+
+    @functools.wraps(original)
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
+        return 2 * original(*args, **kwargs)
+
+    return forward
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_a_forward_put_over_the_layers_is_called_and_kept(hook: bool) -> None:
+    conv = SAGEConv(C, C)
+    expected = 2 * conv(X, EDGES)
+    conv.forward = doubled(conv)
+    if hook:
+        conv.register_forward_hook(lambda *_: None)
+    pool = DiffPool(conv)
+    for _ in range(2):
+        torch.testing.assert_close(pool(X, EDGES, s=X).embedding, expected)
+    assert "forward" in vars(conv)
+
+
+def test_a_loop_of_weight_0_is_a_loop() -> None:
+    conv = GCNConv(C, C)
+    edges = torch.tensor([[0, 1, 1, 2], [0, 2, 0, 1]])
+    weight = torch.tensor([0.0, 1.0, 2.0, 0.5])
+    out = DiffPool(conv)(X[:3], edges, weight, s=X[:3])
+    torch.testing.assert_close(out.embedding, conv(X[:3], edges, weight))
+
+
+def test_a_frozen_assignment_can_be_differentiated_twice() -> None:
+    x = X.clone().requires_grad_()
+    out = diff_pool(x, EDGES, X, batch=BATCH)
+    total = out.x.square().sum() + out.link_loss + out.entropy_loss
+    (first,) = torch.autograd.grad(total, x, create_graph=True)
+    first.square().sum().backward()
+    assert x.grad is not None
+    assert bool(x.grad.abs().sum() > 0)
