@@ -1,9 +1,11 @@
-"""The graphs of the tests: ordinary mini-batches and a zoo of degenerate ones."""
+"""The graphs of the tests, ordinary and degenerate, and how they are pooled."""
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from pyg_diffpool import DiffPoolOutput, diff_pool
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,25 @@ class Sample:
             s=self.s.to(dtype),
             edge_weight=None if weight is None else weight.to(dtype),
         )
+
+
+def pool(sample: Sample, **options: object) -> DiffPoolOutput:
+    """The operator on a sample."""
+    return diff_pool(
+        sample.x,
+        sample.edge_index,
+        sample.s,
+        edge_weight=sample.edge_weight,
+        batch=sample.batch,
+        batch_size=sample.batch_size,
+        **options,
+    )
+
+
+def assert_same(out: DiffPoolOutput, expected: DiffPoolOutput) -> None:
+    """All results agree, the shape of the assignment apart."""
+    for field in ("x", "adj", "mask", "link_loss", "entropy_loss"):
+        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
 
 
 def sample(

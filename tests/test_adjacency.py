@@ -21,7 +21,7 @@ from torch_geometric.nn import (
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
-from graphs import ZOO, Sample
+from graphs import ZOO, Sample, assert_same
 from pyg_diffpool import DiffPool, DiffPoolOutput, diff_pool, to_padded
 
 Form = tuple[Any, Tensor | None]  # `adj`, and the weights beside it
@@ -39,11 +39,6 @@ def adj_t(sample: Sample, layout: torch.layout | None) -> Any:
 
 def run(sample: Sample, adj: Any, **arguments: Any) -> DiffPoolOutput:
     return diff_pool(sample.x, adj, sample.s, batch=sample.batch, **arguments)
-
-
-def assert_same(out: DiffPoolOutput, expected: DiffPoolOutput) -> None:
-    for field in ["x", "adj", "mask", "link_loss", "entropy_loss"]:
-        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
 
 
 def by_class(sample: Sample, sort_order: str | None, sized: bool) -> Form:

@@ -1,14 +1,15 @@
 """On a GPU nothing is read back; tried there, and on the CPU by forbidding looks."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphs import ZOO, Sample
-from pyg_diffpool import DiffPoolOutput, dense_diff_pool, diff_pool, to_padded
+from graphs import ZOO, Sample, pool
+from pyg_diffpool import dense_diff_pool, diff_pool, to_padded
 from pyg_diffpool.ops import device
 
 FIELDS = ["x", "adj", "mask", "assignment", "link_loss", "entropy_loss"]
@@ -39,18 +40,6 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def pool(sample: Sample, **options: Any) -> DiffPoolOutput:
-    return diff_pool(
-        sample.x,
-        sample.edge_index,
-        sample.s,
-        edge_weight=sample.edge_weight,
-        batch=sample.batch,
-        batch_size=sample.batch_size,
-        **options,
-    )
-
-
 def test_reading_is_noticed() -> None:
     with NoReading(), pytest.raises(AssertionError, match="reads a value back"):
         torch.ones(3).sum().item()
@@ -64,14 +53,7 @@ def test_the_sparse_backend_reads_nothing(name: str, request: Any) -> None:
     expected = pool(sample)
     request.getfixturevalue("unreadable")
     s = sample.s.clone().requires_grad_()
-    sample = Sample(
-        sample.x,
-        sample.edge_index,
-        s,
-        sample.batch,
-        sample.batch_size,
-        sample.edge_weight,
-    )
+    sample = replace(sample, s=s)
     out = pool(sample, num_clusters=torch.full((sample.batch_size,), 4))
     (out.x.sum() + out.adj.sum() + out.link_loss + out.entropy_loss).backward()
     for field in FIELDS:

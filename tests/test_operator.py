@@ -7,26 +7,14 @@ import torch
 from torch import Tensor
 
 import reference
-from graphs import ZOO, Sample
-from pyg_diffpool import DiffPoolOutput, diff_pool, pooling, to_padded
+from graphs import ZOO, Sample, pool
+from pyg_diffpool import diff_pool, pooling, to_padded
 from pyg_diffpool.fused import softmax
 from pyg_diffpool.graphs import flat_graph
 from pyg_diffpool.ops import ragged
 
 BACKENDS = ["sparse", "padded"]
 RESULTS = ["x", "adj", "assignment", "link_loss", "entropy_loss"]
-
-
-def run(sample: Sample, **options: object) -> DiffPoolOutput:
-    return diff_pool(
-        sample.x,
-        sample.edge_index,
-        sample.s,
-        edge_weight=sample.edge_weight,
-        batch=sample.batch,
-        batch_size=sample.batch_size,
-        **options,
-    )
 
 
 def leaves(sample: Sample) -> list[Tensor]:
@@ -73,7 +61,7 @@ def scalar(results: object, names: list[str] = RESULTS) -> Tensor:
 def test_equals_oracle(name: str, backend: str, normalize: bool | str) -> None:
     ours, theirs = cloned(ZOO[name]), cloned(ZOO[name])
     inputs, expected_inputs = leaves(ours), leaves(theirs)
-    out = run(ours, backend=backend, normalize=normalize)
+    out = pool(ours, backend=backend, normalize=normalize)
     expected = oracle(theirs, normalize=normalize)
     for field in [*RESULTS, "mask"]:
         torch.testing.assert_close(getattr(out, field), getattr(expected, field))
@@ -94,7 +82,7 @@ def test_equals_oracle_where_the_softmax_goes_block_by_block(
 
 def test_a_kept_assignment_keeps_nothing_else() -> None:
     with torch.no_grad():
-        assignment = run(ZOO["ordinary"], backend="sparse").assignment
+        assignment = pool(ZOO["ordinary"], backend="sparse").assignment
     assert assignment.untyped_storage().nbytes() == 8 * assignment.numel()
 
 
@@ -102,7 +90,7 @@ def test_a_kept_assignment_keeps_nothing_else() -> None:
 def test_losses_of_no_number_are_none(backend: str) -> None:
     sample = cloned(ZOO["ordinary"])
     sample.s[0, 0] = float("nan")
-    out = run(sample, backend=backend)
+    out = pool(sample, backend=backend)
     assert out.link_loss.isnan()
     assert out.entropy_loss.isnan()
 
@@ -111,7 +99,7 @@ def test_losses_of_no_number_are_none(backend: str) -> None:
 def test_bce_of_the_padded_backend_equals_oracle(name: str) -> None:
     ours, theirs = cloned(ZOO[name]), cloned(ZOO[name])
     inputs, expected_inputs = leaves(ours), leaves(theirs)
-    out = run(ours, backend="padded", link="bce")
+    out = pool(ours, backend="padded", link="bce")
     expected = oracle(theirs, link="bce")
     torch.testing.assert_close(out.link_loss, expected.link_loss)
     grads = torch.autograd.grad(out.link_loss, inputs[1:])
@@ -121,10 +109,10 @@ def test_bce_of_the_padded_backend_equals_oracle(name: str) -> None:
 
 def test_sampled_bce_is_unbiased() -> None:
     sample = ZOO["weighted"]
-    exact = run(sample, backend="padded", link="bce").link_loss
+    exact = pool(sample, backend="padded", link="bce").link_loss
     torch.manual_seed(0)
     draws = torch.stack(
-        [run(sample, backend="sparse", link="bce").link_loss for _ in range(3000)]
+        [pool(sample, backend="sparse", link="bce").link_loss for _ in range(3000)]
     )
     error = draws.std() / len(draws) ** 0.5
     assert draws.std() > 0
@@ -137,7 +125,7 @@ def test_cluster_budget(name: str, backend: str) -> None:
     sample = cloned(ZOO[name])
     k, sizes = sample.s.size(1), sample.batch.bincount(minlength=sample.batch_size)
     budget = torch.minimum(sizes.clamp(min=0), torch.tensor(max(k - 1, 1)))
-    out = run(sample, backend=backend, num_clusters=budget)
+    out = pool(sample, backend=backend, num_clusters=budget)
     expected = oracle(sample, num_clusters=budget.tolist())
     for field in [*RESULTS, "mask"]:
         torch.testing.assert_close(getattr(out, field), getattr(expected, field))
@@ -150,7 +138,7 @@ def test_cluster_budget(name: str, backend: str) -> None:
 @pytest.mark.parametrize("name", ["ordinary", "weighted", "very uneven"])
 def test_lower_precisions(name: str, dtype: torch.dtype, backend: str) -> None:
     sample = ZOO[name].to(dtype)
-    out = run(sample, backend=backend)
+    out = pool(sample, backend=backend)
     expected = oracle(sample)
     tolerance = {
         torch.float32: {"rtol": 1e-5, "atol": 1e-5},
@@ -177,7 +165,7 @@ def test_gradcheck(name: str, backend: str) -> None:
 
     def results(*tensors: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(["x", "s", "edge_weight"], tensors, strict=False))
-        out = run(replace(sample, **given), backend=backend)
+        out = pool(replace(sample, **given), backend=backend)
         return tuple(getattr(out, field) for field in RESULTS)
 
     assert torch.autograd.gradcheck(results, inputs)
@@ -198,7 +186,7 @@ def test_padded_input_equals_flat_input(name: str) -> None:
         sample.s, sample.edge_index, sample.batch, batch_size=sample.batch_size
     ).x
     out = diff_pool(padded.x, padded.adj, s, mask=padded.mask)
-    expected = run(sample)
+    expected = pool(sample)
     for field in ["x", "adj", "mask", "link_loss", "entropy_loss"]:
         torch.testing.assert_close(getattr(out, field), getattr(expected, field))
     torch.testing.assert_close(out.assignment[padded.mask], expected.assignment)
@@ -224,7 +212,7 @@ def test_padding_changes_nothing_even_if_it_holds_garbage() -> None:
 def test_hard_clusters(backend: str) -> None:
     sample = ZOO["ordinary"]
     clusters = sample.s.argmax(-1)
-    out = run(replace(sample, s=clusters), backend=backend, num_clusters=4)
+    out = pool(replace(sample, s=clusters), backend=backend, num_clusters=4)
     one_hot = torch.nn.functional.one_hot(clusters, 4).double()
     torch.testing.assert_close(out.assignment, one_hot)
     expected = oracle(replace(sample, s=1e6 * one_hot))
@@ -235,7 +223,7 @@ def test_hard_clusters(backend: str) -> None:
 
 
 def test_repr_shows_shapes() -> None:
-    assert "x=[3, 4, 3], adj=[3, 4, 4], mask=[3, 4]" in repr(run(ZOO["ordinary"]))
+    assert "x=[3, 4, 3], adj=[3, 4, 4], mask=[3, 4]" in repr(pool(ZOO["ordinary"]))
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -247,7 +235,7 @@ def test_float32_gradients(
         monkeypatch.setattr(ragged, "_HAS_GROUPED_MM", False)
     ours, theirs = ZOO[name].to(torch.float32), cloned(ZOO[name])
     inputs, expected_inputs = leaves(ours), leaves(theirs)
-    grads = torch.autograd.grad(scalar(run(ours, backend="sparse")), inputs)
+    grads = torch.autograd.grad(scalar(pool(ours, backend="sparse")), inputs)
     expected = torch.autograd.grad(scalar(oracle(theirs)), expected_inputs)
     for grad, expected_grad in zip(grads, expected, strict=True):
         torch.testing.assert_close(grad.double(), expected_grad, rtol=1e-4, atol=1e-5)
@@ -261,7 +249,7 @@ def test_deterministic_algorithms(backend: str) -> None:
         for _ in range(2):
             sample = ZOO["repeated, weighted"].to(torch.float32)
             inputs = leaves(sample)
-            out = run(sample, backend=backend)
+            out = pool(sample, backend=backend)
             grads = torch.autograd.grad(scalar(out), inputs)
             results.append([getattr(out, f).detach() for f in RESULTS] + [*grads])
     finally:
@@ -280,7 +268,7 @@ def test_auto_takes_padding_for_tiny_even_graphs_alone(
             pooling, name, lambda *a, n=name, w=way: (taken.append(n), w(*a))[1]
         )
     for name in ("undirected", "very uneven", "empty graph in the middle"):
-        run(ZOO[name])
+        pool(ZOO[name])
     by_padding = "flat_level_by_padding"
     assert taken == [by_padding, "flat_level", by_padding]
 

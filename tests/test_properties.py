@@ -1,13 +1,13 @@
 """What must hold for any graphs: properties tried on generated mini-batches."""
 
+from dataclasses import replace
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphs import Sample, sample
-from pyg_diffpool import DiffPoolOutput, diff_pool, unpool
-
-FIELDS = ["x", "adj", "mask", "link_loss", "entropy_loss"]
+from graphs import Sample, assert_same, pool, sample
+from pyg_diffpool import unpool
 
 samples = st.builds(
     sample,
@@ -22,28 +22,10 @@ backends = st.sampled_from(["sparse", "padded"])
 options = settings(max_examples=60)
 
 
-def run(given: Sample, backend: str, **arguments: object) -> DiffPoolOutput:
-    return diff_pool(
-        given.x,
-        given.edge_index,
-        given.s,
-        edge_weight=given.edge_weight,
-        batch=given.batch,
-        batch_size=given.batch_size,
-        backend=backend,
-        **arguments,
-    )
-
-
-def assert_same(out: DiffPoolOutput, expected: DiffPoolOutput) -> None:
-    for field in FIELDS:
-        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
-
-
 @options
 @given(samples)
 def test_backends_agree(drawn: Sample) -> None:
-    assert_same(run(drawn, "sparse"), run(drawn, "padded"))
+    assert_same(pool(drawn, backend="sparse"), pool(drawn, backend="padded"))
 
 
 @options
@@ -53,15 +35,9 @@ def test_node_order_within_a_graph_does_not_matter(drawn: Sample, backend: str) 
     order = torch.argsort(torch.rand(n) + drawn.batch)
     place = torch.empty_like(order)
     place[order] = torch.arange(n)
-    permuted = Sample(
-        drawn.x[order],
-        place[drawn.edge_index],
-        drawn.s[order],
-        drawn.batch,
-        drawn.batch_size,
-        drawn.edge_weight,
-    )
-    out, expected = run(permuted, backend), run(drawn, backend)
+    edge_index = place[drawn.edge_index]
+    permuted = replace(drawn, x=drawn.x[order], edge_index=edge_index, s=drawn.s[order])
+    out, expected = pool(permuted, backend=backend), pool(drawn, backend=backend)
     assert_same(out, expected)
     torch.testing.assert_close(out.assignment, expected.assignment[order])
 
@@ -69,7 +45,7 @@ def test_node_order_within_a_graph_does_not_matter(drawn: Sample, backend: str) 
 @options
 @given(samples, backends)
 def test_a_batch_is_its_graphs(drawn: Sample, backend: str) -> None:
-    together = run(drawn, backend, normalize=False)
+    together = pool(drawn, backend=backend, normalize=False)
     square = 0.0
     for b in range(drawn.batch_size):
         nodes = (drawn.batch == b).nonzero().flatten()
@@ -88,7 +64,7 @@ def test_a_batch_is_its_graphs(drawn: Sample, backend: str) -> None:
             1,
             None if weight is None else weight[inside],
         )
-        out = run(alone, backend, normalize=False)
+        out = pool(alone, backend=backend, normalize=False)
         torch.testing.assert_close(together.x[b], out.x[0])
         torch.testing.assert_close(together.adj[b], out.adj[0])
         square += out.link_loss.item() ** 2
@@ -103,24 +79,16 @@ def test_an_edge_twice_is_an_edge_of_double_weight(drawn: Sample, backend: str) 
     weight = drawn.edge_weight
     if weight is None:
         weight = torch.ones(drawn.edge_index.size(1), dtype=torch.double)
-    twice = Sample(
-        drawn.x,
-        drawn.edge_index.repeat(1, 2),
-        drawn.s,
-        drawn.batch,
-        drawn.batch_size,
-        weight.repeat(2),
-    )
-    double = Sample(
-        drawn.x, drawn.edge_index, drawn.s, drawn.batch, drawn.batch_size, 2 * weight
-    )
-    assert_same(run(twice, backend), run(double, backend))
+    edge_index = drawn.edge_index.repeat(1, 2)
+    twice = replace(drawn, edge_index=edge_index, edge_weight=weight.repeat(2))
+    double = replace(drawn, edge_weight=2 * weight)
+    assert_same(pool(twice, backend=backend), pool(double, backend=backend))
 
 
 @options
 @given(samples)
 def test_mass_is_kept(drawn: Sample) -> None:
-    out = run(drawn, "sparse")
+    out = pool(drawn, backend="sparse")
     rows, total = out.assignment.sum(-1), out.x.sum((0, 1))
     torch.testing.assert_close(rows, torch.ones_like(rows))
     torch.testing.assert_close(total, drawn.x.sum(0))
@@ -129,7 +97,7 @@ def test_mass_is_kept(drawn: Sample) -> None:
 @options
 @given(samples)
 def test_unpool_is_the_product_with_s(drawn: Sample) -> None:
-    out = run(drawn, "sparse")
+    out = pool(drawn, backend="sparse")
     back = unpool(out.x, out.assignment, drawn.batch)
     expected = torch.stack(
         [

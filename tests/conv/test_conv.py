@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -138,9 +139,7 @@ def test_unweighted(layer: str, name: str) -> None:
 def test_weighted(layer: str) -> None:
     # Positive weights: PyG's GCN takes the square root of the degree.
     sample = ZOO["weighted"]
-    sample = Sample(
-        sample.x, sample.edge_index, sample.s, sample.batch, 3, sample.edge_weight.abs()
-    )
+    sample = replace(sample, edge_weight=sample.edge_weight.abs())
     theirs = make(layer)
     flat, padded = copy.deepcopy(theirs), copy.deepcopy(theirs)
     expected = by_pyg(theirs, sample, weighted=True)
