@@ -83,7 +83,7 @@ FIGURES: dict[str, Sequence[Callable[[Result], Figure]]] = {
 def draw_bars(
     axes: Axes, sets: Sequence[Result], series: Mapping[str, Sequence[Bar]]
 ) -> None:
-    """Groups of bars on a log axis; a missing one is a small cross at the foot."""
+    """Groups of bars on a log axis."""
     width = 0.84 / len(series)
     for j, (name, bars) in enumerate(series.items()):
         at = [i - 0.42 + (j + 0.5) * width for i in range(len(sets))]
@@ -102,15 +102,16 @@ def draw_bars(
             edgecolor="white",
             label=style.label(name),
         )
-        missing = [x for x, bar in zip(at, bars, strict=True) if bar is None]
+        place: dict[str, Any] = {
+            "rotation": 90,
+            "ha": "center",
+            "va": "bottom",
+            "fontsize": 8,
+        }
         foot = axes.get_xaxis_transform()
-        axes.plot(
-            missing,
-            [0.02] * len(missing),
-            "x",
-            color=style.COLOURS[name],
-            transform=foot,
-        )
+        for x, bar in zip(at, bars, strict=True):
+            if bar is None:
+                axes.text(x, 0.02, "no result", transform=foot, **place)
     axes.set_yscale("log")
     axes.set_ylim(bottom=_decade_below(series.values()))
     axes.set_xticks(range(len(sets)), [style.label(s["dataset"]) for s in sets])
