@@ -23,7 +23,7 @@ def dense_diff_pool(
 
     with :math:`S = \mathrm{softmax}(\mathtt{s})`, rows of padding set to 0 (Ying et al.
     2018, equations 3 and 4). Where K < M, :math:`S^\top S` takes the place of
-    :math:`SS^\top`, which no `[B, M, M]` but `adj` is needed for unless the loss nearly
+    :math:`SS^\top`, so that no `[B, M, M]` but `adj` is needed, unless the loss nearly
     vanishes. As in PyG, both divisors count padding, so both losses shrink as padding
     grows; those of :func:`diff_pool` do not.
 
@@ -31,7 +31,8 @@ def dense_diff_pool(
         x: Node features, `[B, M, C]`.
         adj: Adjacencies, `[B, M, M]`.
         s: Assignment logits, `[B, M, K]`.
-        mask: Which rows are nodes, `[B, M]`. (default: `None`, all)
+        mask: Which rows are nodes, `[B, M]`, boolean or 0 and 1. (default: `None`,
+            all)
         normalize: Whether the link prediction loss is divided by `adj.numel()`.
             (default: `True`)
 

@@ -56,6 +56,14 @@ class ByMethod(Plain):
         return self.step(self.first(x, edge_index), edge_index)
 
 
+class ByAlias(Plain):
+    def reach(self) -> None:
+        vars(self)["alias"] = self.a  # past the list of submodules
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(self.b(self.alias(x, edge_index), edge_index))
+
+
 class ByForward(Plain):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.lin(self.b.forward(self.a.forward(x, edge_index), edge_index))
@@ -66,7 +74,7 @@ class OtherSelf(Plain):
         return me.lin(me.b(me.a(x, edge_index), edge_index))
 
 
-@pytest.mark.parametrize("kind", [InList, ByMethod, ByForward, OtherSelf])
+@pytest.mark.parametrize("kind", [InList, ByMethod, ByAlias, ByForward, OtherSelf])
 def test_weights_reach_every_layer(kind: type[Plain]) -> None:
     expected, found = (
         DiffPool(model())(X, EDGES, WEIGHT, BATCH, s=X).embedding

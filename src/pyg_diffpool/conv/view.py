@@ -18,6 +18,7 @@ from pyg_diffpool.conv.bound import Binding, BoundLayer
 
 _OF_TORCH = frozenset(vars(Module()))
 _ABSENT = object()
+_MANY = 1000  # entries: longer lists hold data rather than layers
 
 
 class _Copy(NamedTuple):
@@ -88,7 +89,9 @@ def _redirect(copy: _Copy, views: dict[int, Any]) -> None:
     copy.before.update(own)
 
 
-def _redirected(value: Any, views: dict[int, Any]) -> Any:
+def _redirected(value: Any, views: dict[int, Any], depth: int = 2) -> Any:
+    if id(value) in views:
+        return views[id(value)]
     if isinstance(value, MethodType):
         view = views.get(id(value.__self__), value.__self__)
         if view is value.__self__:
@@ -96,11 +99,11 @@ def _redirected(value: Any, views: dict[int, Any]) -> Any:
         if type(view) is BoundLayer:
             return getattr(view, value.__name__)
         return MethodType(value.__func__, view)
-    if type(value) in (list, tuple):
-        items = [views.get(id(item), _redirected(item, views)) for item in value]
-        changed = any(a is not b for a, b in zip(items, value, strict=True))
-        return type(value)(items) if changed else value
-    if type(value) is dict:
-        items = _redirected([*value.values()], views)
-        return dict(zip(value, items, strict=True))
-    return value
+    kind = type(value)
+    if kind not in (list, tuple, dict) or len(value) > _MANY or not depth:
+        return value
+    before = [*value.values()] if kind is dict else value
+    items = [_redirected(item, views, depth - 1) for item in before]
+    if all(item is old for item, old in zip(items, before, strict=True)):
+        return value
+    return dict(zip(value, items, strict=True)) if kind is dict else kind(items)
