@@ -34,8 +34,9 @@ class GraphDataModule(LightningDataModule):
     it has ``feature_cardinalities``; positions and classes are held in memory.
 
     Args:
-        dataset: See :func:`~pyg_diffpool.datasets.load_dataset`. (default:
-            "PythonFunctions")
+        dataset: ``PythonFunctions``, a TUDataset name, a folder in TU's raw layout or
+            ``package.module:Class``, see :func:`~pyg_diffpool.datasets.load_dataset`.
+            (default: "PythonFunctions")
         root: Folder for downloads and processed files. (default: the user's cache
             folder)
         batch_size: Graphs in a mini-batch. (default: 64)

@@ -55,6 +55,11 @@ class GraphClassifier(LightningModule):
 
     Raises:
         ValueError: If ``gnn`` is no such model, or its assignment is not learned.
+
+    Example:
+        >>> model = GraphClassifier(in_channels=3, num_classes=6, num_clusters=[8, 2])
+        >>> [pool.assign.out_channels for pool in model.net.pools]
+        [8, 2]
     """
 
     def __init__(
