@@ -70,10 +70,10 @@ PAPER: dict[str, Training] = {
         clusters=(16,),
         drop_nodes=0.1,
     ),
-    "COLLAB": replace(DEFAULT, epochs=40, lr=2e-3, drop_nodes=0.1),
+    "COLLAB": replace(DEFAULT, epochs=60, clusters=(8,), lr=2e-3, drop_nodes=0.1),
     "REDDIT-MULTI-12K": replace(DEFAULT, epochs=60, clusters=(32, 8)),
 }
-"""For the paper's protocol."""
+"""For the paper's protocol. One level did better than two on the sets that have it."""
 
 _FAIR_BASE = {
     "ENZYMES": replace(PAPER["ENZYMES"], epochs=60, hidden=64, clusters=(16, 4)),

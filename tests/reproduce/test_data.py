@@ -1,6 +1,7 @@
 """The graphs and features of the tables."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,11 +36,11 @@ def test_all_graphs_and_features_of_the_training_part_alone(tu_root: Path) -> No
     degrees = ready.node_rows(train_part)[:, 3]
     torch.testing.assert_close(degrees.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
     torch.testing.assert_close(degrees.std(correction=0), torch.tensor(1.0))
-    assert load_store("COLLAB", tu_root, ()).x.size(1) == DEGREE_BINS + 2
+    assert load_store("COLLAB", tu_root, ()).x.size(1) == DEGREE_BINS + 6
 
 
 @pytest.mark.parametrize("dense", [512, 0])
-def test_clustering_coefficients_are_networkxs(
+def test_triangle_features_are_networkxs(
     dense: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networkx = pytest.importorskip("networkx")
@@ -49,9 +50,23 @@ def test_clustering_coefficients_are_networkxs(
     graph.add_node(30)
     edges = torch.tensor(list(graph.edges)).t()
     twice = torch.cat([edges, edges.flip(0), edges[:, :3]], 1)
-    ours = features.clustering_coefficient(twice, 31)
+    clustering, *shared = features.triangle_features(twice, 31).unbind(1)
     theirs = torch.tensor(list(networkx.clustering(graph).values()))
-    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(clustering, theirs)
+    graph.remove_edge(0, 0)
+    logs = [_logs_of_common_neighbors(graph, node) for node in range(31)]
+    theirs = torch.stack([torch.stack(_summary(log)) for log in logs], 1)
+    torch.testing.assert_close(torch.stack(shared), theirs)
+
+
+def _logs_of_common_neighbors(graph: Any, node: int) -> torch.Tensor:
+    near = graph.adj
+    counts = [len(near[node].keys() & near[end].keys()) for end in near[node]]
+    return torch.tensor(counts or [0]).log1p()
+
+
+def _summary(log: torch.Tensor) -> list[torch.Tensor]:
+    return [log.min(), log.mean(), log.max(), log.std(correction=0)]
 
 
 def test_an_absent_set_is_named_with_the_way_to_get_it(tu_root: Path) -> None:
