@@ -47,7 +47,7 @@ class InList(Plain):
 
 class ByMethod(Plain):
     def reach(self) -> None:
-        self.first, self.step = self.a.forward, self.second
+        self.first, self.step = self.a.__call__, self.second
 
     def second(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.lin(self.b(x, edge_index))
@@ -133,6 +133,24 @@ def test_what_a_forward_sets_stays(kind: type[Module]) -> None:
     torch.testing.assert_close(inner.penalty, out.embedding.square().sum())
     inner.penalty.backward()
     assert inner.a.lin_rel.weight.grad is not None
+
+
+class Reordering(InList):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        self.steps = [*self.steps]
+        self.first = self.steps[0].forward
+        return super().forward(x, edge_index)
+
+
+def test_what_a_forward_sets_holds_the_models_own_layers() -> None:
+    model = Reordering()
+    expected = DiffPool(model)(X, EDGES, WEIGHT, BATCH, s=X).embedding
+    first, (second,), _ = model.steps
+    assert first is model.a
+    assert second is model.b
+    torch.testing.assert_close(model.first(X, EDGES), model.a(X, EDGES))
+    found = DiffPool(model)(X, EDGES, WEIGHT, BATCH, s=X).embedding
+    torch.testing.assert_close(found, expected)
 
 
 def doubled(conv: Module) -> Callable[..., Tensor]:

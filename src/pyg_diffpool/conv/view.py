@@ -18,6 +18,7 @@ from pyg_diffpool.conv.bound import Binding, BoundLayer
 
 _OF_TORCH = frozenset(vars(Module()))
 _ABSENT = object()
+_CALLS = ("forward", "__call__", "_wrapped_call_impl")  # what a call goes through
 _MANY = 1000  # entries: longer lists hold data rather than layers
 
 
@@ -38,10 +39,7 @@ def _run_view(
     for copy in copies:
         _redirect(copy, views)
     out = view(x, binding.edge_index, **arguments)
-    for module, view, before in copies:
-        for name, value in vars(view).items():
-            if before.get(name, _ABSENT) is not value:
-                vars(module)[name] = value
+    _write_back(copies, views)
     return out
 
 
@@ -80,6 +78,17 @@ def _new_view(
     return out
 
 
+def _write_back(copies: list[_Copy], views: dict[int, Any]) -> None:
+    """Set what the forward has set, with the model's own modules."""
+    bound = (view for view in views.values() if type(view) is BoundLayer)
+    own = {id(view): view.conv for view in bound}
+    own |= {id(copy.view): copy.module for copy in copies}
+    for module, view, before in copies:
+        for name, value in vars(view).items():
+            if before.get(name, _ABSENT) is not value:
+                vars(module)[name] = _redirected(value, own)
+
+
 def _redirect(copy: _Copy, views: dict[int, Any]) -> None:
     """Let attributes that hold modules or their methods hold those of the views."""
     own = vars(copy.view)
@@ -96,9 +105,10 @@ def _redirected(value: Any, views: dict[int, Any], depth: int = 2) -> Any:
         view = views.get(id(value.__self__), value.__self__)
         if view is value.__self__:
             return value
-        if type(view) is BoundLayer:
-            return getattr(view, value.__name__)
-        return MethodType(value.__func__, view)
+        if BoundLayer not in (type(view), type(value.__self__)):
+            return MethodType(value.__func__, view)
+        name = value.__name__
+        return view.forward if name in _CALLS else getattr(view, name)
     kind = type(value)
     if kind not in (list, tuple, dict) or len(value) > _MANY or not depth:
         return value
