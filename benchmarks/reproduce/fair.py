@@ -73,7 +73,7 @@ def run_fold(
     step = (lambda: None) if bar is None else bar.update
     ready = standardized(store, split.train)
 
-    def attempt(training: Training, seed: int, test: bool) -> dict[str, float]:
+    def attempt(training: Training, seed: int, test: bool) -> dict[str, Any]:
         parts = {"val": split.val, **({"test": split.test} if test else {})}
         network = make_network(method, Shape.of(ready, training), seed)
         curves = train(network, ready, split.train, parts, training, seed, step)
@@ -82,6 +82,7 @@ def run_fold(
         return {name: curve[best] for name, curve in curves.parts.items()} | {
             "epoch": best + 1,
             "seconds": curves.seconds,
+            "curves": curves.parts,  # for other rules than the best epoch's
         }
 
     tried = [attempt(training, fold, test=False) for training in grid]
