@@ -78,11 +78,6 @@ class GraphClassifier(LightningModule):
         **net_options: Any,
     ) -> None:
         super().__init__()
-        if not net_options.get("learn_assignment", True):
-            raise ValueError(
-                "Expected a learned assignment (got 'learn_assignment=False'): "
-                "mini-batches bring no clusters. Use DiffPoolNet in a loop of your own."
-            )
         self.save_hyperparameters()
         self.lr = lr
         self.weight_decay = weight_decay
@@ -98,6 +93,11 @@ class GraphClassifier(LightningModule):
             sync_losses=sync_losses,
             **net_options,
         )
+        if self.net.pools[0].assign is None:
+            raise ValueError(
+                "Expected a learned assignment (got 'learn_assignment=False'): "
+                "mini-batches bring no clusters. Use DiffPoolNet in a loop of your own."
+            )
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
