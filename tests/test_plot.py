@@ -85,7 +85,10 @@ def test_every_level_has_its_curve_of_clusters_in_use(tmp_path):
         "0,3,7.5,2.5,\n0,3,,,6\n1,7,9.5,3.5,\n"
     )
     figure = draw_curves(log)
-    assert [a.get_title() for a in figure.axes][2:] == ["clusters in use", "accuracy"]
+    assert [a.get_title() for a in figure.axes][2:] == [
+        "clusters in use (perplexity)",
+        "accuracy",
+    ]
     lines = {line.get_label(): line for line in figure.axes[2].get_lines()}
     assert list(lines["level 1"].get_ydata()) == [7.5, 9.5]
     assert list(lines["level 2"].get_ydata()) == [2.5, 3.5]

@@ -62,7 +62,7 @@ def draw_curves(path: Path, majority_accuracy: float | None = None) -> Figure:
     _draw(auxiliary, curves, "auxiliary losses", lines)
     auxiliary.set_yscale("log")
     if levels:
-        _draw(axes[2], curves, "clusters in use", _by_level(len(levels)))
+        _draw(axes[2], curves, "clusters in use (perplexity)", _by_level(len(levels)))
         axes[2].set_ylim(bottom=1)
     _draw(accuracy, curves, "accuracy", _both("accuracy"))
     best = curves.get("val/accuracy")
