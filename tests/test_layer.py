@@ -132,7 +132,7 @@ def test_autocast(dtype: torch.dtype) -> None:
     expected = run()
     with torch.autocast("cpu", dtype=dtype):
         out = run()
-    for field in ("x", "adj", "link_loss", "entropy_loss"):
+    for field in ("x", "adj", "mask", "link_loss", "entropy_loss"):
         value = getattr(out, field)
         torch.testing.assert_close(
             value.to(getattr(expected, field).dtype),

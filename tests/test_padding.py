@@ -68,6 +68,15 @@ def test_round_trip(name: str) -> None:
     torch.testing.assert_close(again, padded)
 
 
+def test_a_value_that_is_no_number_stays_where_it_is() -> None:
+    sample = ZOO["ordinary"]
+    x = sample.x.clone()
+    x[0, 0] = float("nan")
+    out = to_padded(x, sample.edge_index, sample.batch)
+    assert out.x.isnan().sum() == 1
+    assert out.x[0, 0, 0].isnan()
+
+
 def test_gradcheck() -> None:
     sample = ZOO["repeated, weighted"]
 

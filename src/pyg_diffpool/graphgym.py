@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import pad
 
 from pyg_diffpool._extras import require_extra
 
@@ -126,8 +125,7 @@ class DiffPoolLayer(Module):
         weight = batch.edge_weight if "edge_weight" in batch else None
         b = batch.num_graphs
         out = self.model(batch.x, batch.edge_index, weight, batch.batch, batch_size=b)
-        batch.x, batch.edge_index, batch.edge_weight, batch.batch = out.to_sparse()
-        batch.ptr = pad(out.mask.sum(1).cumsum(0), (1, 0))
+        batch.update(out.to_batch())
         batch.diffpool_level = 1 if first else batch.diffpool_level + 1
         if first:
             _pending.clear()

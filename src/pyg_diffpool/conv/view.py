@@ -23,11 +23,10 @@ _MANY = 1000  # entries: longer lists hold data rather than layers
 
 
 class _Copy(NamedTuple):
-    """A container, its shallow copy, and the attributes that this started with."""
+    """A container and its shallow copy."""
 
     module: Module
     view: Any
-    before: dict[str, Any]
 
 
 def _run_view(
@@ -36,10 +35,9 @@ def _run_view(
     views: dict[int, Any] = {}
     copies: list[_Copy] = []
     view = _view(module, binding, views, copies)
-    for copy in copies:
-        _redirect(copy, views)
+    before = [_redirect(copy, views) for copy in copies]
     out = view(x, binding.edge_index, **arguments)
-    _write_back(copies, views)
+    _write_back(copies, before, views)
     return out
 
 
@@ -74,28 +72,34 @@ def _new_view(
     # Not `copy.copy`: PyG's `Sequential` would write its forward anew each time.
     out = object.__new__(type(module))
     vars(out).update(vars(module), _modules=children)
-    copies.append(_Copy(module, out, {}))
+    copies.append(_Copy(module, out))
     return out
 
 
-def _write_back(copies: list[_Copy], views: dict[int, Any]) -> None:
+def _write_back(
+    copies: list[_Copy], before: list[dict[str, Any]], views: dict[int, Any]
+) -> None:
     """Set what the forward has set, with the model's own modules."""
     bound = (view for view in views.values() if type(view) is BoundLayer)
     own = {id(view): view.conv for view in bound}
     own |= {id(copy.view): copy.module for copy in copies}
-    for module, view, before in copies:
+    for (module, view), old in zip(copies, before, strict=True):
         for name, value in vars(view).items():
-            if before.get(name, _ABSENT) is not value:
+            if old.get(name, _ABSENT) is not value:
                 vars(module)[name] = _redirected(value, own)
 
 
-def _redirect(copy: _Copy, views: dict[int, Any]) -> None:
-    """Let attributes that hold modules or their methods hold those of the views."""
+def _redirect(copy: _Copy, views: dict[int, Any]) -> dict[str, Any]:
+    """Let attributes that hold modules or their methods hold those of the views.
+
+    Returns:
+        The attributes that the copy starts with.
+    """
     own = vars(copy.view)
     for name, value in vars(copy.module).items():
         if name not in _OF_TORCH:
             own[name] = _redirected(value, views)
-    copy.before.update(own)
+    return dict(own)
 
 
 def _redirected(value: Any, views: dict[int, Any], depth: int = 2) -> Any:

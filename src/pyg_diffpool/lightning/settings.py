@@ -81,7 +81,8 @@ def read_settings(checkpoint: Path, command: str) -> str:
     except UNREADABLE as error:
         raise ValueError(
             f"Expected a checkpoint of 'pyg-diffpool fit', but '{checkpoint}' cannot "
-            f"be read ({type(error).__name__}): it is damaged or of another kind."
+            f"be read ({type(error).__name__}): it is damaged, of another kind or not "
+            "yours to read."
         ) from error
     if KEY not in content:
         raise ValueError(

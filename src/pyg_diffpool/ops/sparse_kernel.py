@@ -68,7 +68,8 @@ def pool_buffer(x: Tensor, graph: SparseGraph, s: Tensor, buffer: Tensor) -> Poo
     out = contract_kernel(s4, buffer, graph.ptr)[:, :k]
     x_, adj, gram = out.split([c4, k4, k4], 2)
     own = torch.contiguous_format  # memory, for users who reshape or change the result
-    x_, adj = (part.clone(memory_format=own) for part in (x_[..., :c], adj[..., :k]))
+    x_ = x_[..., :c].clone(memory_format=own)
+    adj = adj[..., :k].clone(memory_format=own)
     return Pooled(x_, adj, gram[..., :k])
 
 
