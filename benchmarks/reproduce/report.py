@@ -20,20 +20,26 @@ def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
 
 def as_text(content: dict[str, Any]) -> str:
     """Markdown: the protocol, then a line for each set and method."""
-    lines = [content["protocol"], ""]
-    lines.append("| set | method | ours | published | graphs |")
-    lines.append("|---|---|---|---|---|")
+    ends = any(row.get("end") for row in content["rows"])
+    names = ["set", "method", "ours", *["at the end"] * ends, "published", "graphs"]
+    table = [names, ["---"] * len(names)]
     for row in content["rows"]:
         ours = f"{row['accuracy']:.2f}"
         if len(row["folds"]) > 1:
             ours += f" ± {row['deviation']:.2f}"
-        lines.append(
-            f"| {row['dataset']} | {row['method']} | {ours} | {_published(row)} | "
-            f"{row['graphs']:,} |"
-        )
+        cells = [row["dataset"], row["method"], ours, *[_end(row)] * ends]
+        table.append([*cells, _published(row), f"{row['graphs']:,}"])
+    lines = [content["protocol"], "", *(f"| {' | '.join(row)} |" for row in table)]
     absent = content.get("absent", {})
     lines += ["", *(f"{name} could not be had. {why}" for name, why in absent.items())]
     return "\n".join(lines) + "\n"
+
+
+def _end(row: dict[str, Any]) -> str:
+    if not row.get("end"):
+        return ""
+    mean, deviation = row["end"]
+    return f"{mean:.2f} ± {deviation:.2f}"
 
 
 def _published(row: dict[str, Any]) -> str:

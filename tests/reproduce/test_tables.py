@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from benchmarks.reproduce.records import (
     write_record,
 )
 from benchmarks.reproduce.sets import load_store
-from benchmarks.reproduce.settings import PAPER, Training
+from benchmarks.reproduce.settings import FAIR_GRID, PAPER, Training
 from benchmarks.timing import Budget
 
 from pyg_diffpool.datasets import Split
@@ -161,3 +162,22 @@ def test_fair_chooses_on_validation_and_tests_three_trainings(
     assert result["test_mean"] == pytest.approx(sum(tests) / 3)
     with pytest.raises(FileNotFoundError, match="gnn-comparison"):
         fair_fold(tmp_path, "NCI1", 40, 3)
+
+
+def test_the_fair_table_has_the_end_of_trainings_that_kept_it(tmp_path: Path) -> None:
+    run = {"val": 0.9, "test": 0.5, "seconds": 1.0}
+    curves = [{"test": [0.5, last]} for last in (0.6, 0.7, 0.8)]
+    final = {
+        "DiffPool": [{**run, "curves": curve} for curve in curves],
+        "DeepSets": [run] * 3,
+    }
+    settings = fair.describe(FAIR_GRID["ENZYMES"])
+    for method, fold in product(final, range(10)):
+        content = {**record(fold, []), "method": method, "final": final[method]}
+        content |= {"settings": settings, "chosen": 0, "test_mean": 0.5}
+        write_record(record_path(tmp_path / "fair", "ENZYMES", method, fold), content)
+    main(["fair", "--results", str(tmp_path), "--report"])
+    table = (tmp_path / "fair" / "fair.md").read_text()
+    assert "| ours | at the end | published |" in table
+    assert "| ENZYMES | DiffPool | 50.00 ± 0.00 | 70.00 ± 0.00 | 59.5 ± 5.6 |" in table
+    assert "| ENZYMES | DeepSets | 50.00 ± 0.00 |  | 65.2 ± 6.4 |" in table
