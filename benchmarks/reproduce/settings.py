@@ -78,7 +78,7 @@ PAPER: dict[str, Training] = {
 _FAIR_BASE = {
     "ENZYMES": replace(PAPER["ENZYMES"], epochs=60, hidden=64, clusters=(16, 4)),
     "PROTEINS": replace(PAPER["PROTEINS"], epochs=30),
-    "DD": replace(PAPER["DD"], epochs=12, clusters=(32, 8)),
+    "DD": replace(PAPER["DD"], epochs=12),
     "COLLAB": replace(PAPER["COLLAB"], epochs=12),
     "REDDIT-MULTI-12K": PAPER["REDDIT-MULTI-12K"],
     "NCI1": replace(DEFAULT, epochs=20, lr=2e-3),
