@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from graphs import ZOO, Sample
 from pyg_diffpool import to_padded
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.graphs import FlatGraph, PaddedGraph, flat_graph, padded_graph
+from pyg_diffpool.ops import SparseGraph
+from pyg_diffpool.ops.sparse_kernel import spmm_kernel
 
 C, OUT = 3, 5
 
@@ -31,7 +34,7 @@ LAYERS: dict[str, Callable[[], Module]] = {
     "sage": lambda: pyg.SAGEConv(C, OUT),
     "sage normalised": lambda: pyg.SAGEConv(C, OUT, normalize=True, project=True),
     "sage sum, no root": lambda: pyg.SAGEConv(C, OUT, aggr="sum", root_weight=False),
-    "sage narrowing": lambda: pyg.SAGEConv(C, 2),
+    "sage narrowing": lambda: pyg.SAGEConv(C, 1),
     "sage narrowing sum": lambda: pyg.SAGEConv(C, 2, aggr="sum", bias=False),
     "sage narrowing reversed": lambda: pyg.SAGEConv(C, 2, flow="target_to_source"),
     "sage max": lambda: pyg.SAGEConv(C, OUT, aggr="max"),
@@ -166,6 +169,31 @@ def test_weighted_sums_where_the_layer_has_no_weights(layer: str) -> None:
     torch.testing.assert_close(call_gnn(module, sample.x, flat_form(sample)), out)
     ones = Sample(sample.x, sample.edge_index, sample.s, sample.batch, 3)
     assert not torch.allclose(call_gnn(module, *padded_form(ones)), out)
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "needs_grad", "widths"),
+    [(1, False, [1, 1]), (2, False, [C]), (2, True, [2, 2]), (C, True, [C, C])],
+)
+def test_sage_sums_few_channels_forward_and_backward(
+    out_channels: int,
+    needs_grad: bool,
+    widths: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summed: list[int] = []
+
+    def kernel(graph: SparseGraph, x: Tensor) -> Tensor:
+        summed.append(x.size(1))
+        return spmm_kernel(graph, x)
+
+    product = import_module("pyg_diffpool.ops.spmm")  # a function has its name, too
+    monkeypatch.setattr(product, "spmm_kernel", kernel)
+    sample = ZOO["ordinary"]
+    x = sample.x.clone().requires_grad_(needs_grad)
+    conv = pyg.SAGEConv(C, out_channels).double()
+    call_gnn(conv, x, flat_form(sample)).sum().backward()
+    assert summed == widths
 
 
 @pytest.mark.parametrize(

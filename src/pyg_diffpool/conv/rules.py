@@ -77,12 +77,12 @@ def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
 def sage(conv: SAGEConv, x: Tensor, graph: Graph) -> Tensor:
     """As `SAGEConv`; a weighted mean divides by the degree, or by 1 if less.
 
-    A linear map to fewer channels goes first, so that fewer are summed.
+    The linear map goes first where fewer channels are then summed.
     """
     source = conv.lin(x).relu() if conv.project else x
     mean, lin = conv.aggr == "mean", conv.lin_l
     aggregate = graph.neighbor_mean if mean else graph.neighbor_sum
-    if _narrows(lin):
+    if _narrows(lin, source):
         out = aggregate(functional.linear(source, lin.weight), conv.flow)
         out = out if lin.bias is None else out + lin.bias
     else:
@@ -133,11 +133,16 @@ def _degree(conv: MessagePassing, graph: Graph) -> Tensor:
     return graph.in_degree if to_target else graph.out_degree
 
 
-def _narrows(lin: Module) -> bool:
-    """Whether it is a plain linear map to fewer channels, without hooks."""
+def _narrows(lin: Module, source: Tensor) -> bool:
+    """Whether to map before summing: by a plain linear map without hooks.
+
+    The result is summed forward and its gradient backward; `source` only forward
+    where it needs no gradient.
+    """
     if not isinstance(lin, Linear) or type(lin) is not Linear or has_call_hooks(lin):
         return False
-    return bool(lin.in_channels > lin.out_channels)
+    sums = 2 if torch.is_grad_enabled() and not source.requires_grad else 1
+    return bool(lin.in_channels > sums * lin.out_channels)
 
 
 def _plain_gat(conv: GATConv, graph: Graph) -> bool:
