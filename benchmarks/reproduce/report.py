@@ -1,6 +1,7 @@
 """The table beside the published figures, as text, JSON and picture."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,25 @@ def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
 
 def as_text(content: dict[str, Any]) -> str:
     """Markdown: the protocol, then a line for each set and method."""
-    ends = any(row.get("end") for row in content["rows"])
-    names = ["set", "method", "ours", *["at the end"] * ends, "published", "graphs"]
-    table = [names, ["---"] * len(names)]
-    for row in content["rows"]:
+    rows = content["rows"]
+    end = ["at the end"] if any(row.get("end") for row in rows) else []
+    names = ["set", "method", "ours", *end, "published", "graphs"]
+    lines = [content["protocol"], "", _line(names), "|---" * len(names) + "|"]
+    for row in rows:
         ours = f"{row['accuracy']:.2f}"
         if len(row["folds"]) > 1:
             ours += f" ± {row['deviation']:.2f}"
-        cells = [row["dataset"], row["method"], ours, *[_end(row)] * ends]
-        table.append([*cells, _published(row), f"{row['graphs']:,}"])
-    lines = [content["protocol"], "", *(f"| {' | '.join(row)} |" for row in table)]
+        figures = [ours, *(_end(row) for _ in end), _published(row)]
+        lines.append(
+            _line([row["dataset"], row["method"], *figures, f"{row['graphs']:,}"])
+        )
     absent = content.get("absent", {})
     lines += ["", *(f"{name} could not be had. {why}" for name, why in absent.items())]
     return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _end(row: dict[str, Any]) -> str:
