@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Module, ReLU
 from torch_geometric import nn as pyg
+from torch_geometric.nn import MessagePassing
 
 from graphs import ZOO, Sample
 from pyg_diffpool import to_padded
@@ -31,6 +32,7 @@ LAYERS: dict[str, Callable[[], Module]] = {
     "gcn no loops": lambda: pyg.GCNConv(C, OUT, add_self_loops=False),
     "gcn reversed": lambda: pyg.GCNConv(C, OUT, flow="target_to_source"),
     "gcn cached": lambda: pyg.GCNConv(C, OUT, cached=True),
+    "gcn narrowing": lambda: pyg.GCNConv(C, 1),
     "sage": lambda: pyg.SAGEConv(C, OUT),
     "sage normalised": lambda: pyg.SAGEConv(C, OUT, normalize=True, project=True),
     "sage sum, no root": lambda: pyg.SAGEConv(C, OUT, aggr="sum", root_weight=False),
@@ -41,6 +43,7 @@ LAYERS: dict[str, Callable[[], Module]] = {
     "sage reversed": lambda: pyg.SAGEConv(C, OUT, flow="target_to_source"),
     "gin": lambda: pyg.GINConv(mlp(), train_eps=True),
     "graph": lambda: pyg.GraphConv(C, OUT),
+    "graph narrowing": lambda: pyg.GraphConv(C, 1, bias=False),
     "graph mean": lambda: pyg.GraphConv(C, OUT, aggr="mean"),
     "gat": lambda: pyg.GATConv(C, OUT, heads=2),
     "gat mean": lambda: pyg.GATConv(C, OUT, heads=2, concat=False, residual=True),
@@ -68,7 +71,15 @@ LAYERS: dict[str, Callable[[], Module]] = {
     "Linear": lambda: Linear(C, OUT),
 }
 USES_WEIGHTS = ["gcn", "gcn improved", "gcn no loops", "gcn reversed", "graph"]
-USES_WEIGHTS += ["graph mean", "gat edge", "gatv2", "tag", "GCN"]
+USES_WEIGHTS += [
+    "gcn narrowing",
+    "graph narrowing",
+    "graph mean",
+    "gat edge",
+    "gatv2",
+    "tag",
+    "GCN",
+]
 
 
 def make(layer: str) -> Module:
@@ -171,11 +182,13 @@ def test_weighted_sums_where_the_layer_has_no_weights(layer: str) -> None:
     assert not torch.allclose(call_gnn(module, *padded_form(ones)), out)
 
 
+@pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.SAGEConv, pyg.GraphConv])
 @pytest.mark.parametrize(
     ("out_channels", "needs_grad", "widths"),
-    [(1, False, [1, 1]), (2, False, [C]), (2, True, [2, 2]), (C, True, [C, C])],
+    [(1, False, [1, 1]), (2, False, [C]), (2, True, [2, 2]), (OUT, True, [C, C])],
 )
-def test_sage_sums_few_channels_forward_and_backward(
+def test_few_channels_are_summed_forward_and_backward(
+    kind: type[MessagePassing],
     out_channels: int,
     needs_grad: bool,
     widths: list[int],
@@ -191,9 +204,27 @@ def test_sage_sums_few_channels_forward_and_backward(
     monkeypatch.setattr(product, "spmm_kernel", kernel)
     sample = ZOO["ordinary"]
     x = sample.x.clone().requires_grad_(needs_grad)
-    conv = pyg.SAGEConv(C, out_channels).double()
+    conv = kind(C, out_channels).double()
     call_gnn(conv, x, flat_form(sample)).sum().backward()
     assert summed == widths
+
+
+@pytest.mark.parametrize("out_channels", [1, OUT])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(pyg.GCNConv, "lin"), (pyg.SAGEConv, "lin_l"), (pyg.GraphConv, "lin_rel")],
+)
+def test_a_hook_on_the_linear_map_sees_what_pyg_shows_it(
+    kind: type[MessagePassing], name: str, out_channels: int
+) -> None:
+    sample, seen = ZOO["ordinary"], []
+    conv = kind(C, out_channels).double()
+    conv.get_submodule(name).register_forward_hook(
+        lambda _, inputs, out: seen.append((*inputs, out))
+    )
+    call_gnn(conv, sample.x, flat_form(sample))
+    conv(sample.x, sample.edge_index)
+    torch.testing.assert_close(*seen)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ against them (pyg-team/pytorch_geometric#2319), which shows on directed graphs.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -60,8 +60,13 @@ def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
 
 
 def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
-    """As `GCNConv`: a loop for each node that has none, symmetric normalisation."""
-    x = conv.lin(x)
+    """As `GCNConv`: a loop for each node that has none, symmetric normalisation.
+
+    The linear map goes last where fewer channels are then summed.
+    """
+    lin = conv.lin
+    maps_last = _is_plain(lin) and not _narrows(lin, x)
+    x = x if maps_last else lin(x)
     degree = _degree(conv, graph).to(x.dtype)
     loop = torch.zeros_like(degree)
     if conv.add_self_loops:
@@ -71,6 +76,7 @@ def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
     scale = degree.masked_fill(isolated, 1).pow(-0.5).masked_fill(isolated, 0)
     x = scale * x
     out = scale * (graph.neighbor_sum(x, conv.flow) + loop * x)
+    out = lin(out) if maps_last else out
     return out if conv.bias is None else out + conv.bias
 
 
@@ -80,13 +86,9 @@ def sage(conv: SAGEConv, x: Tensor, graph: Graph) -> Tensor:
     The linear map goes first where fewer channels are then summed.
     """
     source = conv.lin(x).relu() if conv.project else x
-    mean, lin = conv.aggr == "mean", conv.lin_l
+    mean = conv.aggr == "mean"
     aggregate = graph.neighbor_mean if mean else graph.neighbor_sum
-    if _narrows(lin, source):
-        out = aggregate(functional.linear(source, lin.weight), conv.flow)
-        out = out if lin.bias is None else out + lin.bias
-    else:
-        out = lin(aggregate(source, conv.flow))
+    out = _summed_and_mapped(conv.lin_l, source, aggregate, conv.flow)
     if conv.root_weight:
         out = out + conv.lin_r(x)
     return functional.normalize(out, p=2.0, dim=-1) if conv.normalize else out
@@ -99,8 +101,9 @@ def gin(conv: GINConv, x: Tensor, graph: Graph) -> Tensor:
 
 
 def graph_conv(conv: GraphConv, x: Tensor, graph: Graph) -> Tensor:
-    """As `GraphConv`."""
-    out: Tensor = conv.lin_rel(graph.neighbor_sum(x, conv.flow)) + conv.lin_root(x)
+    """As `GraphConv`; the linear map goes first as in `sage`."""
+    summed = _summed_and_mapped(conv.lin_rel, x, graph.neighbor_sum, conv.flow)
+    out: Tensor = summed + conv.lin_root(x)
     return out
 
 
@@ -133,14 +136,28 @@ def _degree(conv: MessagePassing, graph: Graph) -> Tensor:
     return graph.in_degree if to_target else graph.out_degree
 
 
-def _narrows(lin: Module, source: Tensor) -> bool:
-    """Whether to map before summing: by a plain linear map without hooks.
+def _summed_and_mapped(
+    lin: Module, source: Tensor, aggregate: Callable[[Tensor, str], Tensor], flow: str
+) -> Tensor:
+    """`lin(aggregate(source))`, by the order that sums fewer channels."""
+    if not (_is_plain(lin) and _narrows(lin, source)):
+        out: Tensor = lin(aggregate(source, flow))
+        return out
+    out = aggregate(functional.linear(source, lin.weight), flow)
+    return out if lin.bias is None else out + lin.bias
 
-    The result is summed forward and its gradient backward; `source` only forward
+
+def _is_plain(lin: Module) -> TypeGuard[Linear]:
+    """Whether it is a linear map and nothing else, without hooks."""
+    return type(lin) is Linear and not has_call_hooks(lin)
+
+
+def _narrows(lin: Linear, source: Tensor) -> bool:
+    """Whether fewer channels are summed behind the linear map than before it.
+
+    Its result is summed forward and the gradient backward; `source` only forward
     where it needs no gradient.
     """
-    if not isinstance(lin, Linear) or type(lin) is not Linear or has_call_hooks(lin):
-        return False
     sums = 2 if torch.is_grad_enabled() and not source.requires_grad else 1
     return bool(lin.in_channels > sums * lin.out_channels)
 
