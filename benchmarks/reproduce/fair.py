@@ -118,7 +118,7 @@ def summarise(request: Request) -> dict[str, Any]:
         settings = describe(grid_of(name, request))
         records = read_all(request.results, name, method, settings)
         folds = [record["test_mean"] for record in records]
-        mean, deviation = in_percent(folds)
+        mean, deviation = _in_percent(folds)
         ends = [end for end in map(_at_the_end, records) if end is not None]
         rows.append(
             {
@@ -128,7 +128,7 @@ def summarise(request: Request) -> dict[str, Any]:
                 "accuracy": mean,
                 "deviation": deviation,
                 "folds": [round(100 * value, 2) for value in folds],
-                "end": in_percent(ends) if len(ends) == len(records) else None,
+                "end": _in_percent(ends) if len(ends) == len(records) else None,
                 "graphs": sum(records[0]["graphs"].values()),
                 "seconds_per_epoch": _seconds(records),
                 "commits": sorted({r["run"]["commit"] or "" for r in records}),
@@ -142,7 +142,7 @@ def summarise(request: Request) -> dict[str, Any]:
     }
 
 
-def in_percent(shares: Sequence[float]) -> tuple[float, float]:
+def _in_percent(shares: Sequence[float]) -> tuple[float, float]:
     """Mean and deviation of the folds."""
     folds = 100 * torch.tensor(shares)
     return round(float(folds.mean()), 2), round(float(folds.std(correction=0)), 2)
