@@ -16,6 +16,7 @@ from benchmarks.reproduce.name_data import LOADERS, MAX_WORDS, NameData
 from benchmarks.reproduce.names import name_f1
 from benchmarks.reproduce.networks.words import WordsDiffPool, WordsFlat
 from benchmarks.reproduce.records import (
+    in_percent,
     read_all,
     record_path,
     seconds_per_epoch,
@@ -140,15 +141,12 @@ def summarise(request: Request) -> dict[str, Any]:
 
 
 def _row(name: str, method: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    tested = torch.tensor([record["test"] for record in records]) * 100
     whole = name == "ogbg-code2" and method == METHODS[0]
     return {
         "dataset": name,
         "method": method,
         "published": 100 * published.CODE2_F1 if whole else None,
-        "accuracy": round(float(tested.mean()), 2),
-        "deviation": round(float(tested.std(correction=0)), 2),
-        "folds": [round(value, 2) for value in tested.tolist()],
+        **in_percent([record["test"] for record in records]),
         "graphs": sum(records[0]["graphs"].values()),
         "parameters": records[0]["parameters"],
         "seconds_per_epoch": seconds_per_epoch(records),

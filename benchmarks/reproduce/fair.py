@@ -12,6 +12,7 @@ from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import Shape, make_network
 from benchmarks.reproduce.networks.build import NEEDS_CLUSTERS
 from benchmarks.reproduce.records import (
+    in_percent,
     read_all,
     record_path,
     write_record,
@@ -117,18 +118,14 @@ def summarise(request: Request) -> dict[str, Any]:
     for name, method in request.rows():
         settings = describe(grid_of(name, request))
         records = read_all(request.results, name, method, settings)
-        folds = [record["test_mean"] for record in records]
-        mean, deviation = _in_percent(folds)
         ends = [end for end in map(_at_the_end, records) if end is not None]
         rows.append(
             {
                 "dataset": name,
                 "method": method,
                 "published": published.FAIR.get(method, {}).get(name),
-                "accuracy": mean,
-                "deviation": deviation,
-                "folds": [round(100 * value, 2) for value in folds],
-                "end": _in_percent(ends) if len(ends) == len(records) else None,
+                **in_percent([record["test_mean"] for record in records]),
+                "end": in_percent(ends) if len(ends) == len(records) else None,
                 "graphs": sum(records[0]["graphs"].values()),
                 "seconds_per_epoch": _seconds(records),
                 "commits": sorted({r["run"]["commit"] or "" for r in records}),
@@ -140,12 +137,6 @@ def summarise(request: Request) -> dict[str, Any]:
         "protocol": PROTOCOL,
         "rows": rows,
     }
-
-
-def _in_percent(shares: Sequence[float]) -> tuple[float, float]:
-    """Mean and deviation of the folds."""
-    folds = 100 * torch.tensor(shares)
-    return round(float(folds.mean()), 2), round(float(folds.std(correction=0)), 2)
 
 
 def _at_the_end(record: dict[str, Any]) -> float | None:

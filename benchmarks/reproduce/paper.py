@@ -12,6 +12,7 @@ from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import Shape, make_network
 from benchmarks.reproduce.networks.build import NEEDS_CLUSTERS
 from benchmarks.reproduce.records import (
+    in_percent,
     read_all,
     record_path,
     seconds_per_epoch,
@@ -115,12 +116,9 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
     curves = torch.tensor([record["val"] for record in records], dtype=torch.double)
     mean: Tensor = curves.mean(0)
     best = int(mean.argmax())
-    at_best = curves[:, best]
     return {
-        "accuracy": round(100 * float(mean[best]), 2),
-        "deviation": round(100 * float(at_best.std(correction=0)), 2),
+        **in_percent(curves[:, best].tolist()),
         "epoch": best + 1,
-        "folds": [round(100 * value, 2) for value in at_best.tolist()],
         "last": round(100 * float(mean[-1]), 2),
         "graphs": sum(records[0]["graphs"].values()),
         "parameters": records[0]["parameters"],

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.machine import describe_run
 from pyg_diffpool._files import write_whole
 
@@ -78,6 +80,16 @@ def read_all(
             f"--folds {','.join(map(str, missing))}'."
         )
     return [record for record in records if record is not None]
+
+
+def in_percent(shares: Sequence[float]) -> dict[str, Any]:
+    """Mean, deviation and each of what the folds, or seeds, gave."""
+    folds = 100 * torch.tensor(shares, dtype=torch.double)
+    return {
+        "accuracy": round(float(folds.mean()), 2),
+        "deviation": round(float(folds.std(correction=0)), 2),
+        "folds": [round(value, 2) for value in folds.tolist()],
+    }
 
 
 def seconds_per_epoch(records: Sequence[dict[str, Any]]) -> float | None:

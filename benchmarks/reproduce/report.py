@@ -26,10 +26,8 @@ def as_text(content: dict[str, Any]) -> str:
     names = ["set", "method", "ours", *end, "published", "graphs"]
     lines = [content["protocol"], "", _line(names), "|---" * len(names) + "|"]
     for row in rows:
-        ours = f"{row['accuracy']:.2f}"
-        if len(row["folds"]) > 1:
-            ours += f" ± {row['deviation']:.2f}"
-        figures = [ours, *(_end(row) for _ in end), _published(row)]
+        ends = [_ours(row["end"]) for _ in end]
+        figures = [_ours(row), *ends, _published(row)]
         lines.append(
             _line([row["dataset"], row["method"], *figures, f"{row['graphs']:,}"])
         )
@@ -42,11 +40,12 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _end(row: dict[str, Any]) -> str:
-    if not row.get("end"):
+def _ours(folds: dict[str, Any] | None) -> str:
+    if folds is None:
         return ""
-    mean, deviation = row["end"]
-    return f"{mean:.2f} ± {deviation:.2f}"
+    several = len(folds["folds"]) > 1
+    spread = f" ± {folds['deviation']:.2f}" if several else ""
+    return f"{folds['accuracy']:.2f}{spread}"
 
 
 def _published(row: dict[str, Any]) -> str:
