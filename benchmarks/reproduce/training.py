@@ -41,6 +41,9 @@ def train(
     """Train on `graphs` and measure every part after every epoch, by accuracy.
 
     The network gives logits `[B, classes]` and what to add to the loss, `[]`.
+
+    Raises:
+        FloatingPointError: If the loss of an epoch is not finite.
     """
     measure = accuracy if measure is None else measure
     random = torch.Generator().manual_seed(seed)
@@ -71,12 +74,21 @@ def train(
             right = out.detach().argmax(-1) == batch.y
             correct += right.float().mean() * batch.num_graphs
         copy_buffers(averaged, network)
-        curves.loss.append(round(float(loss_sum) / graphs.numel(), 4))
+        curves.loss.append(_finite(float(loss_sum) / graphs.numel(), epoch))
         curves.train.append(round(float(correct) / graphs.numel(), 4))
         for name, part in parts.items():
             curves.parts[name].append(measure(averaged, store, part))
         on_epoch()
     return replace(curves, seconds=round(time.perf_counter() - start, 1))
+
+
+def _finite(loss: float, epoch: int) -> float:
+    if math.isfinite(loss):
+        return round(loss, 4)
+    raise FloatingPointError(
+        f"Expected a finite training loss (got {loss} in epoch {epoch + 1}). Lower the "
+        "learning rate, or look at what the method divides by."
+    )
 
 
 def make_schedule(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.networks import METHODS, Shape, make_network
 from benchmarks.reproduce.networks.dropout import ByteDropout
 from benchmarks.reproduce.sets import load_store
@@ -14,15 +15,18 @@ from benchmarks.reproduce.training import augmented, train
 SMALL = Training(epochs=2, batch_size=10, hidden=8, clusters=(4, 2))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns(method: str, tu_root: Path) -> None:
+def _store_for(method: str, root: Path) -> GraphStore:
     if method == "DiffPool-Det":
         pytest.importorskip("pymetis")
     if method == "tgp diff":
         pytest.importorskip("tgp")
-    store = load_store(
-        "ENZYMES", tu_root, SMALL.clusters if method == "DiffPool-Det" else ()
-    )
+    clusters = SMALL.clusters if method == "DiffPool-Det" else ()
+    return load_store("ENZYMES", root, clusters)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns(method: str, tu_root: Path) -> None:
+    store = _store_for(method, tu_root)
     network = make_network(method, Shape.of(store, SMALL), seed=0)
     batch = store.take(torch.arange(20))
     out, auxiliary = network(batch)
@@ -33,6 +37,30 @@ def test_every_method_learns(method: str, tu_root: Path) -> None:
     assert len(touched) > 0.6 * len(list(network.parameters()))
     network.eval()
     torch.testing.assert_close(network(batch)[0], network(batch)[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_a_graph_without_edges(method: str, tu_root: Path) -> None:
+    store = _store_for(method, tu_root)
+    batch = store.take(torch.arange(20))
+    linked = batch.batch[batch.edge_index[0]] != 3
+    batch = replace(batch, edge_index=batch.edge_index[:, linked])
+    network = make_network(method, Shape.of(store, SMALL), seed=0)
+    out, auxiliary = network(batch)
+    (out.square().sum() + auxiliary).backward()
+    assert out.isfinite().all()
+    assert auxiliary.isfinite()
+    touched = [p.grad for p in network.parameters() if p.grad is not None]
+    assert all(grad.isfinite().all() for grad in touched)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tu_root: Path) -> None:
+    store = load_store("ENZYMES", tu_root, ())
+    graphs = torch.arange(40)
+    store = replace(store, x=store.x.fill_(float("nan")))
+    network = make_network("DeepSets", Shape.of(store, SMALL), seed=0)
+    with pytest.raises(FloatingPointError, match=r"got nan in epoch 1\)"):
+        train(network, store, graphs, {"all": graphs}, SMALL, seed=0)
 
 
 def test_random_assignment_learns_no_assignment(tu_root: Path) -> None:

@@ -79,13 +79,24 @@ class PyGDiffPool(WithAssignment):
         return x, adj, weights.link_weight * link + weights.entropy_weight * entropy
 
 
+def _with_edges(adj: Tensor, mask: Tensor | None) -> Tensor:
+    """A loop at each node of a graph without edges, by whose number some divide.
+
+    Leaving out nodes in training leaves such graphs behind.
+    """
+    nodes = adj.new_ones(adj.shape[:2]) if mask is None else mask.to(adj.dtype)
+    bare = ~adj.flatten(1).any(1)
+    return adj + bare.view(-1, 1, 1) * torch.diag_embed(nodes)
+
+
 class MinCut(WithAssignment):
     """`dense_mincut_pool` (Bianchi et al. 2020)."""
 
     def forward(self, x: Tensor, z: Tensor, adj: Tensor, mask: Tensor | None) -> Pooled:
         """Its two losses added."""
         s = self.logits(x, adj, mask)
-        x, adj, cut, orthogonality = dense_mincut_pool(z, adj, s, mask)
+        linked = _with_edges(adj, mask)
+        x, adj, cut, orthogonality = dense_mincut_pool(z, linked, s, mask)
         return x, adj, self.training_settings.link_weight * (cut + orthogonality)
 
 
@@ -105,8 +116,9 @@ class DMoN(Module):
         mask: Tensor | None,
     ) -> Pooled:
         """Its three losses added."""
-        _, pooled, adj, spectral, orthogonality, cluster = self.pool(z, adj, mask)
-        return pooled, adj, self.weight * (spectral + orthogonality + cluster)
+        linked = _with_edges(adj, mask)
+        _, pooled, adj, *losses = self.pool(z, linked, mask)
+        return pooled, adj, self.weight * torch.stack(losses).sum()
 
 
 class TgpDiffPool(Module):
