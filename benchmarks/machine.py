@@ -53,6 +53,8 @@ def total_memory() -> int:
 
 
 def _version(package: str) -> str | None:
+    if package == "torch":
+        return str(torch.__version__)  # with the build, which its wheel may leave out
     try:
         return version(package)
     except PackageNotFoundError:
