@@ -72,7 +72,7 @@ def softmax_with_entropy(
     a finite gradient. In half precision the entropy is computed in float32.
     """
     wide = torch.promote_types(logits.dtype, torch.float)
-    p, entropy = _SoftmaxEntropy.apply(logits.to(wide))  # type: ignore[no-untyped-call]
+    p, entropy = _SoftmaxEntropy.apply(logits.to(wide))
     return p.to(logits.dtype), entropy
 
 

@@ -90,7 +90,7 @@ def square_sum(adj: Tensor) -> Tensor:
     By rows, whose norms lose no digits in float32; a norm over all entries loses three
     of seven at ten million, and squares or float64 copies of all take their memory.
     """
-    out: Tensor = _SquareSum.apply(adj)  # type: ignore[no-untyped-call]
+    out: Tensor = _SquareSum.apply(adj)
     return out
 
 

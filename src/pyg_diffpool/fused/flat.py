@@ -36,7 +36,7 @@ def fused_flat(
 ) -> Level:
     """Pool every graph of the mini-batch by the softmax of `logits`."""
     inputs = (x, graph.weight, logits, graph, scale)
-    return Level(*_FlatLevel.apply(*inputs))  # type: ignore[no-untyped-call]
+    return Level(*_FlatLevel.apply(*inputs))
 
 
 def _plain(

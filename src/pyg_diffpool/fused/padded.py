@@ -34,7 +34,7 @@ def fused_padded(
     scale: LossScale,
 ) -> Level:
     """Pool every graph of the mini-batch by the softmax of `logits`."""
-    out = _PaddedLevel.apply(x, adj, logits, mask, scale)  # type: ignore[no-untyped-call]
+    out = _PaddedLevel.apply(x, adj, logits, mask, scale)
     return Level(*out)
 
 

@@ -26,7 +26,7 @@ def pool_edges(
     r""":math:`\sum_{e = (i, j)} S_{ik} S_{jl} F_e` of every graph, `[B, K, K, D]`."""
     if torch.compiler.is_compiling():
         return compiled_pool_edges(attr, graph, s)
-    out: Tensor = _PoolEdges.apply(attr, graph, s)  # type: ignore[no-untyped-call]
+    out: Tensor = _PoolEdges.apply(attr, graph, s)
     return out
 
 

@@ -40,7 +40,7 @@ def contract(
     ptr: Tensor,  # [B + 1]
 ) -> Tensor:
     """`left_b^T right_b` of every graph, `[B, P, Q]`; zeros for a graph of no nodes."""
-    out: Tensor = _Contract.apply(left, right, ptr)  # type: ignore[no-untyped-call]
+    out: Tensor = _Contract.apply(left, right, ptr)
     return out
 
 
@@ -50,7 +50,7 @@ def expand(
     ptr: Tensor,  # [B + 1]
 ) -> Tensor:
     """`left_b blocks_b` of every graph, row by row, `[N, Q]`."""
-    out: Tensor = _Expand.apply(left, blocks, ptr)  # type: ignore[no-untyped-call]
+    out: Tensor = _Expand.apply(left, blocks, ptr)
     return out
 
 
@@ -141,7 +141,7 @@ def _grouped(left: Tensor, right: Tensor) -> bool:
 def _aligned(matrix: Tensor) -> bool:
     step = alignment(matrix.dtype)
     strides = sorted(matrix.stride()[-2:])
-    return (
+    return bool(
         strides[0] == 1
         and strides[1] % step == 0
         and matrix.storage_offset() % step == 0

@@ -36,7 +36,7 @@ def sparse_pool(
     """Pool every graph of the mini-batch."""
     if torch.compiler.is_compiling():
         return compiled_sparse_pool(x, graph, s)
-    out = _SparsePool.apply(x, graph.weight, s, graph)  # type: ignore[no-untyped-call]
+    out = _SparsePool.apply(x, graph.weight, s, graph)
     return Pooled(*out)
 
 

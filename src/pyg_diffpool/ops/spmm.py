@@ -23,7 +23,7 @@ def spmm(graph: SparseGraph, weight: Tensor | None, x: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling():
         return compiled_spmm(graph, weight, x)
-    out: Tensor = _SpMM.apply(graph, weight, x)  # type: ignore[no-untyped-call]
+    out: Tensor = _SpMM.apply(graph, weight, x)
     return out
 
 
