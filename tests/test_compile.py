@@ -9,6 +9,9 @@ from torch import Tensor
 from graphs import ZOO, Sample, sample
 from pyg_diffpool import dense_diff_pool, diff_pool, to_padded
 
+pytestmark = pytest.mark.skipif(
+    torch.__version__ < (2, 6), reason="torch.compile needs torch >= 2.6 here"
+)
 BATCHES = [ZOO["ordinary"], ZOO["undirected"], sample([40, 3, 9], k=5, channels=6)]
 
 
@@ -96,6 +99,18 @@ def test_compiled_equals_eager(backend: str, weighted: bool) -> None:
             rtol=1e-4,
             atol=1e-4,
         )
+
+
+def test_the_environment_asks_no_compiled_graph_to_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYG_DIFFPOOL_CHECK", "1")
+    torch.compiler.reset()
+    compiled = torch.compile(pool, dynamic=True, fullgraph=True, backend="aot_eager")
+    given = BATCHES[0]
+    torch.testing.assert_close(
+        call(compiled, given, "auto"), call(pool, given, "auto"), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_dense_diff_pool_compiled_equals_eager() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from inspect import signature
 
 import pytest
 import torch
@@ -126,7 +127,11 @@ def test_model_on_a_sparse_mini_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_model_on_a_pooled_level(name: str) -> None:
-    check_on_clusters(make(MODELS[name]), by_pyg)
+    module = make(MODELS[name])
+    takes = signature(module.forward).parameters
+    if name == "GraphUNet" and "edge_weight" not in takes:
+        pytest.skip("takes no edge weights in this torch_geometric")
+    check_on_clusters(module, by_pyg)
 
 
 @pytest.mark.parametrize("name", AS_DENSE)

@@ -1,10 +1,14 @@
 """A whole model under `torch.compile`."""
 
+import pytest
 import torch
 
 from modes.models import TwoLevels, make, results
 
 
+@pytest.mark.skipif(
+    torch.__version__ < (2, 13), reason="older torch fails to compile in places"
+)
 def test_compiled_model_equals_eager() -> None:
     torch.compiler.reset()
     model = make(TwoLevels)

@@ -10,8 +10,10 @@ from pyg_diffpool.ops import device
 
 
 def on_request(check: bool) -> bool:
-    """Whether the costly checks were asked for."""
-    return check or os.environ.get("PYG_DIFFPOOL_CHECK", "0") not in ("", "0")
+    """Whether the costly checks were asked for; compiled code is not to look."""
+    if check or torch.compiler.is_compiling():
+        return check
+    return os.environ.get("PYG_DIFFPOOL_CHECK", "0") not in ("", "0")
 
 
 def values_visible(like: Tensor, check: bool) -> bool:
@@ -40,7 +42,7 @@ def check_float(name: str, value: Tensor, dims: tuple[int, ...]) -> None:
 
 def check_integer(name: str, value: object) -> None:
     """An integer, or nothing."""
-    whole = isinstance(value, int | np.integer | torch.SymInt)
+    whole = isinstance(value, (int, np.integer, torch.SymInt))
     if value is not None and (isinstance(value, bool) or not whole):
         raise TypeError(
             f"Expected '{name}' to be an int (got {value!r} of type "
