@@ -80,8 +80,8 @@ def diff_pool(
             (default: `"sum"`)
         backend: `"sparse"`, `"padded"`, or `"auto"`. (default: `"auto"`)
         check: Also look for NaN and infinity, and look at index values where this
-            waits for the device; so does ``PYG_DIFFPOOL_CHECK=1``, but for code
-            that is compiled. (default: `False`)
+            waits for the device; outside compiled code so does
+            ``PYG_DIFFPOOL_CHECK=1``. (default: `False`)
         sync_losses: Sum what the losses are made of over all processes of
             `torch.distributed`. Every process then has the losses of one process on
             the joined mini-batch, and `DistributedDataParallel`, which averages
