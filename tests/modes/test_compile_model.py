@@ -7,7 +7,7 @@ from modes.models import TwoLevels, make, results
 
 
 @pytest.mark.skipif(
-    torch.__version__ < (2, 13), reason="older torch fails to compile in places"
+    (2, 8) <= torch.__version__ < (2, 9), reason="torch 2.8 fails to compile it"
 )
 def test_compiled_model_equals_eager() -> None:
     torch.compiler.reset()

@@ -42,7 +42,8 @@ def check_float(name: str, value: Tensor, dims: tuple[int, ...]) -> None:
 
 def check_integer(name: str, value: object) -> None:
     """An integer, or nothing."""
-    whole = isinstance(value, (int, np.integer, torch.SymInt))
+    kinds = (int, np.integer, torch.SymInt)  # no union, which old compilers stop at
+    whole = isinstance(value, kinds)
     if value is not None and (isinstance(value, bool) or not whole):
         raise TypeError(
             f"Expected '{name}' to be an int (got {value!r} of type "
