@@ -20,7 +20,7 @@ from benchmarks.methods.diffpool import compare, equal_work
 from benchmarks.methods.method import Method
 from benchmarks.settings import Settings
 from benchmarks.timing import Budget, Call, Sample, interleave
-from pyg_diffpool.options import Backend, Normalize
+from pyg_diffpool.operator import Backend, Normalize
 
 BACKENDS: tuple[Backend, ...] = ("sparse", "padded", "auto")
 QUICK = ("ENZYMES", "PROTEINS", "PythonFunctions")

@@ -10,7 +10,7 @@ import torch
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from graphs import ZOO
-from pyg_diffpool import adjacency, diff_pool
+from pyg_diffpool import _minibatch, diff_pool
 
 POOL = """
 import torch
@@ -54,7 +54,7 @@ def test_without_it_its_tensors_are_no_known_form(
     class Foreign:
         """An adjacency of another library."""
 
-    monkeypatch.setattr(adjacency, "SparseTensor", Unknown)
+    monkeypatch.setattr(_minibatch, "SparseTensor", Unknown)
     sample = ZOO["ordinary"]
     with pytest.raises(TypeError, match=r"Expected 'adj' to be .* \(got Foreign\)"):
         diff_pool(sample.x, Foreign(), sample.s)

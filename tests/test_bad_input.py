@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
@@ -65,6 +66,8 @@ BAD_FLAT: list[tuple[dict[str, Any], type, str]] = [
     ({"adj": edges((4, 1), (0, 1))}, ValueError, "node 4 of graph 1 to node 1 of gr"),
     ({"edge_weight": torch.ones(2)}, ValueError, "length E = 3 (got 2)"),
     ({"edge_weight": torch.ones(3, 1)}, ValueError, "1 dimensions (got 2: [3, 1])"),
+    ({"edge_weight": torch.ones(3, 1)}, ValueError, "'edge_weight.squeeze(-1)', or"),
+    ({"s": torch.ones(5, 2) > 0}, TypeError, "logits or int64 clusters (got torch.bo"),
     ({"edge_weight": torch.ones(3).long()}, TypeError, "floating-point (got torch.i"),
     ({"mask": torch.ones(2, 3).bool()}, ValueError, "no 'mask' beside an edge list"),
     (NO_NODES, ValueError, "at least one node (got 0 nodes)"),
@@ -80,7 +83,11 @@ BAD_FLAT: list[tuple[dict[str, Any], type, str]] = [
     ({"s": CLUSTERS, "num_clusters": torch.tensor([2, 2])}, TypeError, "int beside"),
     ({"num_clusters": 0}, ValueError, "between 1 and K = 2"),
     ({"num_clusters": 3}, ValueError, "between 1 and K = 2"),
-    ({"num_clusters": True}, TypeError, "'num_clusters' to be an int (got True"),
+    (
+        {"num_clusters": True},
+        TypeError,
+        "'num_clusters' to be a whole number (got True",
+    ),
     ({"adj": torch.eye(6).to_sparse()}, ValueError, "[N, N] = [5, 5] (got [6, 6])"),
     ({"adj": torch.ones(5, 6).to_sparse_csr()}, ValueError, "= [5, 5] (got [5, 6])"),
     ({"num_clusters": torch.tensor([1, 3])}, ValueError, "(got 1 to 3)"),
@@ -138,6 +145,7 @@ BAD_DENSE_EDGE_ATTR: list[tuple[dict[str, Any], type, str]] = [
 ]
 BAD_PADDED: list[tuple[dict[str, Any], type, str]] = [
     ({"adj": torch.ones(2, 4, 3)}, ValueError, "[B, M, M] = [2, 4, 4]"),
+    ({"adj": torch.ones(2, 4, 4, 3)}, ValueError, "[B, M, M, D] as 'edge_attr', besi"),
     ({"adj": torch.ones(2, 4, 4).double()}, TypeError, "'adj' is torch.float64"),
     ({"s": torch.ones(2, 3, 2)}, ValueError, "[B, M, K] = [2, 4, K]"),
     ({"mask": torch.ones(2, 3).bool()}, ValueError, "[B, M] = [2, 4] (got [2, 3])"),
@@ -247,3 +255,26 @@ def test_a_gnn_is_a_module(gnn: Any) -> None:
 def test_dense_diff_pool_refuses_what_pyg_refuses() -> None:
     with pytest.raises(ValueError, match=r"'adj' \[B, M, M\]"):
         dense_diff_pool(torch.ones(2, 4, 3), torch.ones(2, 3, 3), torch.ones(2, 4, 2))
+
+
+def test_edges_of_another_dtype_are_named() -> None:
+    x, s = torch.ones(3, 2), torch.ones(3, 2)
+    for edges in (torch.tensor([[], []]), torch.tensor([[0.0, 1, 2], [1, 2, 0]])):
+        for batch in (None, torch.zeros(3, dtype=torch.long)):
+            with pytest.raises(
+                TypeError, match=r"'edge_index' .* 'edge_index.long\(\)'"
+            ):
+                diff_pool(x, edges, s, batch=batch)
+
+
+@pytest.mark.parametrize("k", [numpy.int64(3), torch.tensor(3), 3.0])
+def test_whole_numbers_of_any_type(k: Any) -> None:
+    x, adj, s = torch.ones(3, 2), torch.tensor([[0, 1], [1, 2]]), torch.ones(3, 4)
+    expected = diff_pool(x, adj, s, num_clusters=3)
+    torch.testing.assert_close(diff_pool(x, adj, s, num_clusters=k).x, expected.x)
+    given = diff_pool(x, adj, torch.tensor([0, 2, 1]), num_clusters=k, batch_size=1.0)
+    assert given.x.shape == (1, 3, 2)
+    with pytest.raises(
+        TypeError, match=r"'num_clusters' to be a whole number \(got 2.5"
+    ):
+        diff_pool(x, adj, s, num_clusters=2.5)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graphs import ZOO, Sample, sample
 from pyg_diffpool import dense_diff_pool, diff_pool, to_padded
+from pyg_diffpool._graph import make_graph
 
 pytestmark = pytest.mark.skipif(
     torch.__version__ < (2, 6), reason="torch.compile needs torch >= 2.6 here"
@@ -126,14 +127,20 @@ def test_dense_diff_pool_compiled_equals_eager() -> None:
         )
 
 
-def test_the_operators_keep_the_rules_of_torch() -> None:
-    given = ZOO["weighted"].to(torch.float32)
-    row, col = given.edge_index
-    ptr = torch.tensor([0, 5, 8, 15])
-    inputs = (given.x.requires_grad_(), row, col, None, ptr, given.s.requires_grad_())
-    torch.library.opcheck(torch.ops.pyg_diffpool.sparse_pool.default, inputs)
-    inputs = (row, col, None, ptr, given.s.detach())
-    torch.library.opcheck(torch.ops.pyg_diffpool.sparse_square.default, inputs)
-    edge_attr = torch.randn(row.numel(), 3).requires_grad_()
-    inputs = (edge_attr, row, col, ptr, given.s)
-    torch.library.opcheck(torch.ops.pyg_diffpool.pool_edges.default, inputs)
+def test_the_operations_keep_the_rules_of_torch() -> None:
+    given, ops = ZOO["weighted"].to(torch.float32), torch.ops.pyg_diffpool
+    ptr, n = torch.tensor([0, 5, 8, 15]), given.x.size(0)
+    graph = make_graph(given.edge_index, given.edge_weight, ptr, n, torch.float32)
+    x, s = given.x.requires_grad_(), given.s.requires_grad_()
+    value = graph.values(torch.float32).clone().requires_grad_()
+    pattern, (crow, col) = graph.pattern(), graph.pattern()[:2]
+    rest = graph.square_sum(), ptr, crow, col, graph.is_symmetric(), *pattern[2:]
+    divisors = torch.tensor([2.0, 3.0], dtype=torch.double)
+    attr = torch.randn(col.numel(), 3).requires_grad_()
+    check = torch.library.opcheck
+    check(ops.sparse_level.default, (x, value, s, divisors, torch.float32, *rest))
+    check(ops.spmm.default, (value, x, True, *pattern))
+    check(ops.edge_products.default, (x, x.detach(), *pattern))
+    check(ops.pool_edges.default, (attr, s.detach().softmax(-1), ptr, *pattern))
+    check(ops.sort_edges.default, (given.edge_index.flip(1), n))
+    check(ops.transpose.default, (graph.row, col, crow, None))

@@ -110,3 +110,82 @@ def test_gradcheck_with_a_node_without_edges() -> None:
 
     assert torch.autograd.gradcheck(results, (x, adj, s))
     assert torch.autograd.gradgradcheck(results, (x, adj, s))
+
+
+@pytest.mark.parametrize("sharpness", [18.0, 20.0])
+def test_near_a_perfect_clustering_in_float64(sharpness: float) -> None:
+    label = torch.arange(12) // 4
+    adj = (label.unsqueeze(0) == label.unsqueeze(1)).double().unsqueeze(0)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, 12, 3, generator=generator, dtype=torch.double)
+    s = sharpness * torch.nn.functional.one_hot(label, 3).double() + noise
+    leaves = [s.clone().requires_grad_() for _ in range(2)]
+    x = torch.zeros(1, 12, 1, dtype=torch.double)
+    functions = dense_diff_pool, pyg_dense_diff_pool
+    ours, theirs = (
+        f(x, adj, leaf)[2] for f, leaf in zip(functions, leaves, strict=True)
+    )
+    assert 0 < theirs < 1e-6
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)
+    grads = [torch.autograd.grad(*p) for p in zip((ours, theirs), leaves, strict=True)]
+    torch.testing.assert_close(*grads, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 9])
+def test_under_autocast_as_in_pyg(k: int) -> None:
+    x, adj, s = torch.randn(2, 5, 3), torch.rand(2, 5, 5), torch.randn(2, 5, k)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = dense_diff_pool(x, adj, s), pyg_dense_diff_pool(x, adj, s)
+    exact = pyg_dense_diff_pool(x, adj, s)[3]
+    for found, expected in zip(ours[:3], theirs[:3], strict=True):
+        torch.testing.assert_close(
+            found.float(), expected.float(), rtol=2e-2, atol=1e-2
+        )
+    assert ours[3].dtype == theirs[3].dtype == torch.float32
+    torch.testing.assert_close(ours[3], exact)
+
+
+@pytest.mark.parametrize(
+    "single", [("x",), ("adj",), ("s",), ("x", "adj"), ("adj", "s")]
+)
+def test_one_for_all_graphs_as_in_pyg(single: tuple[str, ...]) -> None:
+    x, adj, s = torch.randn(2, 5, 3), torch.rand(2, 5, 5), torch.randn(2, 5, 2)
+    given = {"x": x, "adj": adj, "s": s}
+    given |= {name: given[name][0] for name in single}
+    torch.testing.assert_close(dense_diff_pool(**given), pyg_dense_diff_pool(**given))
+
+
+def test_only_true_normalizes_as_in_pyg() -> None:
+    x, adj, s = torch.randn(1, 5, 3), torch.rand(1, 5, 5), torch.randn(1, 5, 2)
+    for normalize in (1, 0, True, False):
+        ours, theirs = (
+            f(x, adj, s, normalize=normalize)[2]
+            for f in (dense_diff_pool, pyg_dense_diff_pool)
+        )
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_mask_in_between_is_refused() -> None:
+    x, adj, s = torch.randn(1, 5, 3), torch.rand(1, 5, 5), torch.randn(1, 5, 2)
+    with pytest.raises(ValueError, match=r"'mask' of 0 and 1 only \(got 0.5"):
+        dense_diff_pool(x, adj, s, torch.full((1, 5), 0.5))
+    dense_diff_pool(x, adj, s, torch.tensor([[1.0, 1, 1, 0, 0]]))
+
+
+def test_one_assignment_and_adjacency_beside_a_mask_as_in_pyg() -> None:
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    given = torch.randn(2, 3, 1), torch.rand(1, 3, 3), torch.randn(1, 3, 2), mask
+    torch.testing.assert_close(dense_diff_pool(*given), pyg_dense_diff_pool(*given))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_padding_that_is_no_number_has_no_gradient(twice: bool) -> None:
+    mask = torch.tensor([[True, True, False]])
+    x, adj = torch.randn(1, 3, 2), torch.rand(1, 3, 3)
+    s = torch.randn(1, 3, 2).masked_fill(~mask.unsqueeze(-1), float("nan"))
+    s.requires_grad_()
+    out = dense_diff_pool(x, adj, s, mask)
+    loss = out[0].sum() + out[2] + out[3]
+    (grad,) = torch.autograd.grad(loss, s, create_graph=twice)
+    assert grad.isfinite().all()
+    assert not grad[0, 2].any()

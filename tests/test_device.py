@@ -9,8 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphs import ZOO, Sample, pool
-from pyg_diffpool import dense_diff_pool, diff_pool, to_padded
-from pyg_diffpool.ops import device
+from pyg_diffpool import _modes, dense_diff_pool, diff_pool, to_padded
 
 FIELDS = ["x", "adj", "mask", "assignment", "link_loss", "entropy_loss"]
 READING = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2"}
@@ -35,7 +34,7 @@ class NoReading(TorchDispatchMode):
 
 @pytest.fixture
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(device, "is_readable", lambda _: False)
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
     with NoReading():
         yield
 
@@ -65,7 +64,7 @@ def test_the_results_are_the_same_without_looks(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = pool(ZOO[name])
-    monkeypatch.setattr(device, "is_readable", lambda _: False)
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
     out = pool(ZOO[name])
     for field in FIELDS:
         torch.testing.assert_close(getattr(out, field), getattr(expected, field))
@@ -93,8 +92,8 @@ def test_dense_pooling_reads_nothing() -> None:
     assert diff_pool(x, adj, s, mask=mask).x.shape == (2, 2, 3)
 
 
-def test_too_large_a_graph_fails_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "is_readable", lambda _: False)
+def test_too_large_a_graph_fails_on_the_modes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
     sample = ZOO["ordinary"]
     with pytest.raises(RuntimeError, match="more than 'max_num_nodes'"):
         to_padded(sample.x, sample.edge_index, sample.batch, max_num_nodes=6)

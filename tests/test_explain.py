@@ -15,8 +15,8 @@ from torch_geometric.nn import GAT, GCN, GIN, GCNConv, GraphConv, GraphSAGE, SAG
 
 from graphs import ZOO, Sample
 from pyg_diffpool import DiffPool, DiffPoolNet, DiffPoolOutput, diff_pool
+from pyg_diffpool._minibatch import flat_graph
 from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.graphs import flat_graph
 
 
 class TwoLevels(Module):
@@ -195,7 +195,7 @@ def test_masked_messages_on_a_weighted_graph(conv: type[Module]) -> None:
     sample, layer = ZOO["weighted"], conv(3, 5).double()
     weight = sample.edge_weight.abs()
     mask = torch.rand(len(weight), dtype=torch.double)
-    graph = flat_graph(sample.x, sample.edge_index, weight, sample.batch, 3, False)
+    graph = flat_graph(sample.x, sample.edge_index, weight, None, sample.batch, 3)
     masked(layer, sample, mask)
     if conv is SAGEConv:
         source, target = sample.edge_index

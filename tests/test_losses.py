@@ -126,3 +126,41 @@ def test_normalisation_of_pyg_by_name(
     torch.testing.assert_close(out.link_loss, expected[2])
     if normalize == "padded":
         torch.testing.assert_close(out.entropy_loss, expected[3])
+
+
+@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+def test_squares_of_huge_and_tiny_weights(backend: str) -> None:
+    edges = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    for scale in (1e20, 1e-25):
+        given = []
+        for dtype in (torch.float32, torch.float64):
+            weight = torch.tensor([scale, 2 * scale, scale], dtype=dtype)
+            weight.requires_grad_()
+            s = torch.zeros(4, 2, dtype=dtype)
+            s[:, 0] = -100.0 if scale < 1 else 0.0
+            out = diff_pool(
+                torch.zeros(4, 1, dtype=dtype),
+                edges,
+                s,
+                edge_weight=weight,
+                backend=backend if dtype == torch.float32 else "sparse",
+                normalize=False,
+            )
+            (grad,) = torch.autograd.grad(out.link_loss, weight)
+            given.append((out.link_loss.double().detach(), grad.double()))
+        assert given[1][0] > 0
+        torch.testing.assert_close(*given, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_cross_entropy_where_all_pairs_are_certain(
+    backend: str, dtype: torch.dtype
+) -> None:
+    edges, x = torch.tensor([[0, 1], [1, 0]]), torch.zeros(2, 1, dtype=dtype)
+    torch.manual_seed(0)
+    out = diff_pool(x, edges, x, link="bce", backend=backend, normalize=False)
+    expected = 4 * 0.5 * -math.log(1e-7)
+    if backend == "padded":  # the other draws its pairs
+        assert abs(float(out.link_loss) - expected) < 1e-4
+    assert expected == pytest.approx(32.236, abs=1e-3)

@@ -8,10 +8,8 @@ from torch import Tensor
 
 import reference
 from graphs import ZOO, Sample, pool
-from pyg_diffpool import diff_pool, pooling, to_padded
-from pyg_diffpool.fused import softmax
-from pyg_diffpool.graphs import flat_graph
-from pyg_diffpool.ops import ragged
+from pyg_diffpool import _level, _ragged, diff_pool, operator, to_padded
+from pyg_diffpool._minibatch import flat_graph
 
 BACKENDS = ["sparse", "padded"]
 RESULTS = ["x", "adj", "assignment", "link_loss", "entropy_loss"]
@@ -73,10 +71,10 @@ def test_equals_oracle(name: str, backend: str, normalize: bool | str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["ordinary", "repeated, weighted"])
-def test_equals_oracle_where_the_softmax_goes_block_by_block(
+def test_equals_oracle_where_the_level_goes_block_by_block(
     name: str, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(softmax, "BLOCK", 8)
+    monkeypatch.setattr(_level, "BLOCK", 8)
     test_equals_oracle(name, backend, normalize=True)
 
 
@@ -232,7 +230,7 @@ def test_float32_gradients(
     name: str, grouped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not grouped:
-        monkeypatch.setattr(ragged, "_HAS_GROUPED_MM", False)
+        monkeypatch.setattr(_ragged, "HAS_GROUPED_MM", False)
     ours, theirs = ZOO[name].to(torch.float32), cloned(ZOO[name])
     inputs, expected_inputs = leaves(ours), leaves(theirs)
     grads = torch.autograd.grad(scalar(pool(ours, backend="sparse")), inputs)
@@ -262,15 +260,14 @@ def test_auto_takes_padding_for_tiny_even_graphs_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taken = []
-    for name in ("flat_level", "flat_level_by_padding"):
-        way = getattr(pooling, name)
+    for name in ("sparse_level", "padded_level"):
+        way = getattr(operator, name)
         monkeypatch.setattr(
-            pooling, name, lambda *a, n=name, w=way: (taken.append(n), w(*a))[1]
+            operator, name, lambda *a, n=name, w=way: (taken.append(n), w(*a))[1]
         )
     for name in ("undirected", "very uneven", "empty graph in the middle"):
         pool(ZOO[name])
-    by_padding = "flat_level_by_padding"
-    assert taken == [by_padding, "flat_level", by_padding]
+    assert taken == ["padded_level", "sparse_level", "padded_level"]
 
 
 @pytest.mark.parametrize(
@@ -282,5 +279,5 @@ def test_auto_takes_padding_for_32_nodes_by_clusters_and_edges(
 ) -> None:
     pairs = torch.cartesian_prod(torch.arange(32), torch.arange(32)).t()
     edges = pairs[:, : int(linked * pairs.size(1))]
-    graph = flat_graph(torch.zeros(32, 1), edges, None, None, None, check=False)
-    assert pooling._choose(graph, k) == backend
+    graph = flat_graph(torch.zeros(32, 1), edges)
+    assert operator._takes_padding(graph, k, "auto") == (backend == "padded")

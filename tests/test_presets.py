@@ -8,8 +8,7 @@ from torch_geometric.data import Batch, Data
 from graphs import ZOO
 from pyg_diffpool import DiffPoolCode2, DiffPoolNet
 from pyg_diffpool.datasets import NestedClusters
-from pyg_diffpool.presets import Variant
-from pyg_diffpool.structure2vec import Structure2Vec
+from pyg_diffpool.models import Variant
 
 
 def test_code2_has_the_published_number_of_parameters() -> None:
@@ -33,7 +32,7 @@ def test_code2_learns_everywhere_and_without_auxiliary_losses() -> None:
     assert not torch.equal(before, net.heads.weight)
 
 
-@pytest.mark.parametrize("variant", ["diffpool", "nolp", "s2v"])
+@pytest.mark.parametrize("variant", ["diffpool", "nolp"])
 @pytest.mark.parametrize("num_levels", [1, 2])
 def test_paper_variants(variant: Variant, num_levels: int) -> None:
     torch.manual_seed(0)
@@ -56,22 +55,6 @@ def test_paper_refuses_what_there_is_not() -> None:
         DiffPoolNet.paper(3, 2, 40, num_levels=3)
     with pytest.raises(ValueError, match="'max_num_nodes'"):
         DiffPoolNet.paper(3, 2, 0)
-
-
-def test_structure2vec_is_its_formula() -> None:
-    torch.manual_seed(0)
-    sample = ZOO["ordinary"]
-    gnn = Structure2Vec(3, 5, 3, 4).double()
-    n = sample.x.size(0)
-    adj = torch.zeros(n, n).double()
-    adj.index_put_(tuple(sample.edge_index), torch.ones(1).double(), accumulate=True)
-    shared = gnn.convs[0].nn.weight
-    own = gnn.lin_in(sample.x)
-    mu = own.relu()
-    for _ in range(3):
-        mu = (own + adj.t() @ mu @ shared.t()).relu()
-    torch.testing.assert_close(gnn(sample.x, sample.edge_index), gnn.lin(mu))
-    assert sum(p.numel() for p in gnn.parameters()) == 3 * 5 + 5 + 5 * 5 + 5 * 4 + 4
 
 
 def two_paths() -> Batch:

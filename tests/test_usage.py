@@ -7,7 +7,7 @@ import torch
 
 from graphs import ZOO
 from pyg_diffpool import DiffPool, DiffPoolNet, diff_pool, to_padded
-from pyg_diffpool.usage import perplexities, perplexity
+from pyg_diffpool.readout import perplexities, perplexity
 
 
 def expected(assignment: torch.Tensor, batch: torch.Tensor) -> float:

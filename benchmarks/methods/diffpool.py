@@ -13,7 +13,7 @@ from torch_geometric.utils import to_dense_adj, to_dense_batch
 from benchmarks.batches import PoolingBatch
 from benchmarks.methods.method import Forward, Make, Method, assignment_layer
 from pyg_diffpool import diff_pool
-from pyg_diffpool.options import Backend, Normalize
+from pyg_diffpool.operator import Backend, Normalize
 
 
 def ours(with_layer: bool = False, **options: Any) -> Make:

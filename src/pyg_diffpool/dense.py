@@ -1,10 +1,10 @@
 """PyG's own function, to be had by changing the import."""
 
+import torch
 from torch import Tensor
 
-from pyg_diffpool import _checks
-from pyg_diffpool.fused import LossScale
-from pyg_diffpool.levels import padded_level
+from pyg_diffpool import _checks, _modes
+from pyg_diffpool._padded_level import padded_level
 
 
 def dense_diff_pool(
@@ -31,10 +31,8 @@ def dense_diff_pool(
         x: Node features, `[B, M, C]`.
         adj: Adjacencies, `[B, M, M]`.
         s: Assignment logits, `[B, M, K]`.
-        mask: Which rows are nodes, `[B, M]`, boolean or 0 and 1. (default: `None`,
-            all)
-        normalize: Whether the link prediction loss is divided by `adj.numel()`.
-            (default: `True`)
+        mask: Which rows are nodes, `[B, M]`, bool or 0 and 1. (default: `None`, all)
+        normalize: Whether `adj.numel()` divides the link loss. (default: `True`)
 
     Returns:
         :math:`X'` `[B, K, C]`, :math:`A'` `[B, K, K]`, the link prediction loss `[]`
@@ -52,13 +50,47 @@ def dense_diff_pool(
         >>> out.shape, out_adj.shape
         (torch.Size([2, 3, 8]), torch.Size([2, 3, 3]))
     """
-    _checks.check_dense(x, adj, s, mask)
+    check_dense(x, adj, s, mask)
     x, adj, s = (t.unsqueeze(0) if t.dim() == 2 else t for t in (x, adj, s))
-    b, m, _ = x.shape
+    b, m = max(t.size(0) for t in (x, adj, s)), x.size(1)
+    links = max(adj.size(0), s.size(0))  # graphs that the link loss is over
+    links = links if mask is None else b
+    pairs = (adj.numel() if normalize is True else 1) * (b / links) ** 0.5
+    divisors = torch.tensor([pairs, b * m], dtype=torch.double, device=x.device)
     if mask is not None:
         mask = mask.view(b, m).bool()
         x = x * mask.unsqueeze(-1)
-    scale = LossScale(adj.numel() if normalize else 1, b * m, x.dtype)
-    adj, k = adj.expand(b, m, m), s.size(-1)
-    level = padded_level(x, adj, mask, s, None, k, "frobenius", scale)
-    return level.x, level.adj, level.link_loss, level.entropy
+    x, adj, s = (t.to(x.dtype).expand(b, -1, -1) for t in (x, adj, s))
+    level = padded_level(x, adj, s, mask, divisors, x.dtype)
+    return level.x, level.adj[:links], level.link_loss, level.entropy_loss
+
+
+def check_dense(x: Tensor, adj: Tensor, s: Tensor, mask: Tensor | None) -> None:
+    """As in PyG, one `x`, `adj` or `s` may stand for all graphs."""
+    for name, value in (("x", x), ("adj", adj), ("s", s)):
+        _checks.check_float(name, value, (2, 3))
+    _checks.check_tensors(x=x, adj=adj, s=s, mask=mask)
+    _checks.check_alike(x=x, adj=adj, s=s if mask is None else None)
+    m, graphs = x.size(-2), {t.size(0) for t in (x, adj, s) if t.dim() == 3}
+    fits = s.size(-2) == m and adj.shape[-2:] == (m, m)
+    if not fits or len(graphs - {1}) > 1:
+        what = "'x' [B, M, C], 'adj' [B, M, M] and 's' [B, M, K] of the same B and M"
+        got = f"{list(x.shape)}, {list(adj.shape)} and {list(s.shape)}"
+        raise _checks.wrong(ValueError, what, got)
+    if s.numel() < 1:
+        what, got = "at least one graph, node and cluster", f"'s' of {list(s.shape)}"
+        raise _checks.wrong(ValueError, what, got)
+    b = max(graphs, default=1)
+    if mask is None:
+        return
+    if mask.numel() != b * m:
+        what = f"'mask' of shape [B, M] = [{b}, {m}]"
+        raise _checks.wrong(ValueError, what, list(mask.shape))
+    if mask.dtype == torch.bool:
+        return
+    # A mask in between would scale S, which is no assignment then.
+    hard, what = ((mask == 0) | (mask == 1)).all(), "'mask' of 0 and 1 only"
+    if _modes.may_check_values(mask) and not bool(hard):
+        hint = "Use 'mask > 0', and scale 'x' and 'adj' yourself."
+        raise _checks.wrong(ValueError, what, f"{float(mask.max())}, ...", hint)
+    torch._assert_async(hard, f"Expected {what}")

@@ -5,14 +5,22 @@ from torch.nn import Module
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import Adj
 
-from pyg_diffpool import _checks
-from pyg_diffpool.adjacency import is_dense
-from pyg_diffpool.assignment import cluster_budget
+from pyg_diffpool._level import cluster_budget
+from pyg_diffpool._minibatch import (
+    FlatGraph,
+    MiniBatch,
+    to_graph,
+)
 from pyg_diffpool.conv import call_gnn, check_takes_features, masked_edges
-from pyg_diffpool.graphs import MiniBatch, flat_graph, padded_graph
-from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
+from pyg_diffpool.operator import (
+    Backend,
+    EdgeReduce,
+    Link,
+    Normalize,
+    Options,
+    pool,
+)
 from pyg_diffpool.output import DiffPoolOutput
-from pyg_diffpool.pooling import pool_flat, pool_padded
 
 
 class DiffPool(Module):
@@ -155,32 +163,17 @@ class DiffPool(Module):
                 "Expected either an 'assign' GNN or the assignment 's' (got "
                 f"{'neither' if s is None else 'both'})."
             )
-        _checks.check_float("x", x, (2, 3))
         if edge_attr is not None:
             check_takes_features(edge_attr, self.embed, self.assign)
-        if is_dense(adj):
-            _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
-            if x.dim() == 2 and adj.dim() == 2:
-                x, adj = x.unsqueeze(0), adj.unsqueeze(0)
-                alone = (None if t is None else t.unsqueeze(0) for t in (s, edge_attr))
-                s, edge_attr = alone
-            _checks.check_num_blocks(batch_size, x)
-            padded = padded_graph(x, adj, mask, edge_attr)
-            rows = padded.rows(x)
-            z = padded.blocks(self._run(self.embed, rows, padded))
-            if s is None:
-                s = padded.blocks(self._run(self.assign, rows, padded))
-            budget = cluster_budget(self.ratio, num_clusters, padded.sizes, s)
-            return pool_padded(z, padded, s, budget, self.options)
-        _checks.check_unused("an edge list", mask=mask)
-        check = self.options.check
-        flat = flat_graph(x, adj, edge_weight, batch, batch_size, check, edge_attr)
-        z = self._run(self.embed, x, flat)
+        given = edge_weight, edge_attr, batch, mask, batch_size, self.options.check
+        x, s, graph = to_graph(x, adj, s, *given)
+        z = self._run(self.embed, x, graph)
         if s is None:
-            s = self._run(self.assign, x, flat)
-        budget = cluster_budget(self.ratio, num_clusters, flat.sizes, s)
-        flat = masked_edges(flat, self.embed, self.assign)
-        return pool_flat(z, flat, s, budget, self.options)
+            s = self._run(self.assign, x, graph)
+        budget = cluster_budget(self.ratio, num_clusters, graph.sizes, s)
+        if isinstance(graph, FlatGraph):
+            graph = masked_edges(graph, self.embed, self.assign)
+        return pool(z, graph, s, budget, self.options)
 
     @staticmethod
     def _run(gnn: Module | None, x: Tensor, graph: MiniBatch) -> Tensor:

@@ -1,27 +1,30 @@
 """Levels stacked, with a classifier: the architecture of the paper."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Module
-from torch_geometric.nn import MLP, GraphSAGE
+from torch.nn import Module, ModuleList
+from torch_geometric.nn import MLP, BatchNorm, GraphSAGE
 from torch_geometric.nn.inits import reset
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks
+from pyg_diffpool._checks import optional_number, whole_number, wrong
+from pyg_diffpool._given_clusters import given_levels
+from pyg_diffpool._graph import batch_pointer
+from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.encoder import make_encoder
-from pyg_diffpool.given_clusters import given_levels
-from pyg_diffpool.graphs import padded_graph
-from pyg_diffpool.options import Backend, EdgeReduce, Link, Normalize, Options
+from pyg_diffpool.encoder import ColumnEmbedding
+from pyg_diffpool.layer import DiffPool
+from pyg_diffpool.operator import Backend, EdgeReduce, Link, Normalize
 from pyg_diffpool.output import DiffPoolNetOutput
-from pyg_diffpool.padding import batch_pointer
-from pyg_diffpool.presets import Variant, paper_options
 from pyg_diffpool.readout import readout
-from pyg_diffpool.stack import GNNForm, cluster_numbers, make_pools, run_levels
+
+Variant = Literal["diffpool", "nolp", "det"]
 
 
 class DiffPoolNet(Module):
@@ -33,35 +36,30 @@ class DiffPoolNet(Module):
     of every level's embedding and of the last one; an MLP maps their concatenation.
 
     Args:
-        in_channels: Width of float node features; or, for integer features `[N, F]`,
-            how many values each of the F columns may take: then the sum of one
-            learned embedding a column replaces the features.
+        in_channels: Width of float node features; or, for integer ones `[N, F]`, how
+            many values each column may take: an embedding a column, summed, is learned.
         hidden_channels: Width of every embedding.
         out_channels: Width of the result, such as the number of classes.
-        num_clusters: K of each level, from the first to the last; a single number is
-            one level.
-        ratio: Gives each graph `ceil(ratio * n_b)` clusters, at most K, at every
-            level. (default: `None`, K)
+        num_clusters: K of each level from the first on; a single number is one level.
+        ratio: Gives a graph `ceil(ratio * n_b)` clusters, at most K. (default: `None`)
         num_layers: Layers of each GNN. (default: `3`)
         gnn: The class of the GNNs, one of PyG's `BasicGNN` models whose layers can
             use edge weights or features. (default: `torch_geometric.nn.GraphSAGE`)
         edge_dim: Channels of edge features for which the layers of a `gnn` such as
-            `GAT` are built: D, or D + 1 with the edge weight as the last, see
-            :class:`DiffPool`. (default: `None`)
+            `GAT` are built, D or D + 1, see :class:`DiffPool`. (default: `None`)
         dropout: Probability of dropout in GNNs and MLP. (default: `0.0`)
-        l2_normalize: Whether a `GraphSAGE` scales the output of each layer to unit
-            length. (default: `True`)
+        l2_normalize: Whether each `GraphSAGE` layer gives unit rows. (default: `True`)
         link: See :func:`diff_pool`. (default: `"frobenius"`)
         normalize: See :func:`diff_pool`. (default: `True`)
         link_weight: Weight of the link loss in `auxiliary_loss`. (default: `1.0`)
         entropy_weight: Weight of the entropy in it. (default: `1.0`)
-        learn_assignment: `False` builds no assignment GNNs; `forward` takes given
-            `clusters` instead. (default: `True`)
+        learn_assignment: Else `forward` takes given `clusters`. (default: `True`)
         backend: See :func:`diff_pool`. (default: `"auto"`)
         sync_losses: See :func:`diff_pool`. (default: `False`)
         edge_reduce: See :func:`diff_pool`. (default: `"sum"`)
 
     Raises:
+        TypeError: If a number of channels or clusters is not whole.
         ValueError: If `num_clusters` is empty or holds a number below 1, `ratio` is not
             in (0, 1], or the layers of `gnn` take no `edge_dim`.
 
@@ -98,18 +96,32 @@ class DiffPoolNet(Module):
         edge_reduce: EdgeReduce = "sum",
     ) -> None:
         super().__init__()
-        clusters = cluster_numbers(num_clusters)
-        sizes = (hidden_channels, num_layers, dropout, l2_normalize)
-        form = GNNForm(gnn, *sizes, edge_dim)
-        self.num_clusters = clusters
-        self.link_weight = link_weight
-        self.entropy_weight = entropy_weight
-        self.encoder, self.width = make_encoder(in_channels, hidden_channels)
-        options = Options(link, normalize, backend, False, sync_losses, edge_reduce)
-        learned = clusters if learn_assignment else [None] * len(clusters)
-        self.pools = make_pools(form, self.width, learned, ratio, options)
-        self.last = form.make(hidden_channels, hidden_channels)
-        widths = [hidden_channels * (len(clusters) + 1), hidden_channels, out_channels]
+        hidden, layers = whole_number("hidden_channels", hidden_channels), num_layers
+        self.num_clusters = cluster_numbers(num_clusters)
+        self.link_weight, self.entropy_weight = link_weight, entropy_weight
+        columns: Any = in_channels if np.ndim(in_channels) else None
+        self.encoder = None if columns is None else ColumnEmbedding(columns, hidden)
+        width = in_channels if columns is None else hidden
+        self.width = width = whole_number("in_channels", width)
+        own: dict[str, Any] = {"dropout": dropout, "norm": NodeBatchNorm(hidden)}
+        own |= {"act_first": True, "jk": "cat"}
+        own |= {"normalize": l2_normalize} if gnn is GraphSAGE else {}
+        own |= {} if edge_dim is None else {"edge_dim": edge_dim}
+        if edge_dim is not None and not gnn.supports_edge_attr:
+            what = "a 'gnn' with layers for edge features beside 'edge_dim'"
+            raise wrong(ValueError, what, gnn.__name__, "Take GAT or PNA.")
+        options: dict[str, Any] = {"link": link, "normalize": normalize}
+        options |= {"sync_losses": sync_losses, "edge_reduce": edge_reduce}
+        self.pools = ModuleList()
+        for k in self.num_clusters:
+            embed = gnn(width, hidden, layers, hidden, **own)
+            assign = gnn(width, hidden, layers, k, **own) if learn_assignment else None
+            pool = DiffPool(embed, assign, ratio, backend=backend, **options)
+            self.pools.append(pool)
+            width, backend = hidden, "auto"  # pooled graphs are dense
+        self.last = gnn(hidden, hidden, layers, hidden, **own)
+        out = whole_number("out_channels", out_channels)
+        widths = [hidden * (len(self.pools) + 1), hidden, out]
         self.mlp = MLP(widths, norm=None, dropout=dropout)
 
     @classmethod
@@ -124,34 +136,33 @@ class DiffPoolNet(Module):
         hidden_channels: int = 64,
         **options: Any,
     ) -> "DiffPoolNet":
-        """A variant of Ying et al. 2018, section 4.
+        """A variant of Ying et al. 2018, section 4; arguments are those of the class.
 
-        K is a quarter of the largest graph's nodes, and of that at a second level, or a
-        tenth at a single one. The paper does not say how wide its networks were.
-
-        Args:
-            in_channels: See above.
-            out_channels: See above.
-            max_num_nodes: Nodes of the largest graph.
-            variant: `"diffpool"`; `"nolp"`, without the link loss; `"det"`, given
-                clusters (:class:`~pyg_diffpool.datasets.NestedClusters`); `"s2v"`,
-                structure2vec in place of GraphSAGE. (default: `"diffpool"`)
-            num_levels: 1 or 2. (default: `2`)
-            hidden_channels: See above. (default: `64`)
-            **options: Other arguments of the class, also in place of the variant's.
-
-        Returns:
-            The network.
+        K is a quarter of the nodes of the largest graph, `max_num_nodes`, and of that
+        at a second level, or a tenth at a single one. The paper tells no widths.
+        `"nolp"` has no link loss, `"det"` takes given clusters (see
+        :class:`~pyg_diffpool.datasets.NestedClusters`). Options replace the variant's.
 
         Raises:
-            ValueError: If a value is not one of these, or `max_num_nodes` is below 1.
+            ValueError: If a choice does not exist or `max_num_nodes` is below 1.
 
         Example:
             >>> DiffPoolNet.paper(8, 3, max_num_nodes=126, variant="nolp").num_clusters
             [31, 7]
         """
-        settings = {**paper_options(max_num_nodes, variant, num_levels), **options}
-        return cls(in_channels, hidden_channels, out_channels, **settings)
+        _checks.check_choice("variant", variant, get_args(Variant))
+        n = whole_number("max_num_nodes", max_num_nodes)
+        clusters = {1: [n // 10], 2: [n // 4, n // 16]}.get(num_levels)
+        if clusters is None or n < 1:
+            what = "'max_num_nodes' of at least 1 and 'num_levels' 1 or 2"
+            remedy = (
+                "For sizes that the paper has not, pass 'num_clusters' to the class."
+            )
+            raise wrong(ValueError, what, f"{n} and {num_levels}", remedy)
+        options.setdefault("num_clusters", [max(1, k) for k in clusters])
+        options.setdefault("learn_assignment", variant != "det")
+        options.setdefault("link_weight", float(variant == "diffpool"))
+        return cls(in_channels, hidden_channels, out_channels, **options)
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -170,30 +181,58 @@ class DiffPoolNet(Module):
     ) -> DiffPoolNetOutput:
         """Run on a sparse mini-batch; arguments and errors as in :func:`diff_pool`.
 
-        Args:
-            x: Float node features, or integer ones if `in_channels` is a sequence.
-            adj: The adjacency in any sparse form that :func:`diff_pool` takes.
-            edge_weight: Edge weights. (default: `None`)
-            batch: The graph of each node, ascending. (default: `None`)
-            batch_size: Number of graphs. (default: `None`)
-            clusters: With `learn_assignment=False` the cluster of each node at each of
-                L levels, int64; nodes in one stay together. (default: `None`)
-            edge_attr: Edge features, for layers with `edge_dim`. (default: `None`)
-
-        Returns:
-            A :class:`DiffPoolNetOutput`.
+        `x` has the dtype of the network, or is integer if `in_channels` is a sequence.
+        With `learn_assignment=False`, `clusters` `[N, L]` are the cluster of each node
+        at each of L levels, int64; nodes in one stay together.
         """
-        if self.encoder is not None:
-            x = self.encoder(x)
-        _checks.check_nodes(x, self.width, batch, batch_size)
+        x = x if self.encoder is None else self.encoder(x)
+        batch_size = optional_number("batch_size", batch_size)
+        _checks.check_nodes(x, batch, batch_size)
+        width = x.size(1) if self.width == -1 else self.width
+        _checks.check_shape("'x'", x.shape, "[N, in_channels]", ("N", width))
+        dtype = self.mlp.lins[0].weight.dtype
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            what = f"'x' in {dtype}, the dtype of the model"
+            remedy = f"Cast it with 'x.to({dtype})' or the model with '.to({x.dtype})'."
+            raise wrong(TypeError, what, x.dtype, remedy)
         b = batch_pointer(batch, batch_size, x).numel() - 1
         learned = self.pools[0].assign is not None
-        given = given_levels(clusters, learned, batch, b, self.num_clusters)
-        mini_batch = (x, adj, edge_weight, edge_attr, batch, b)
-        levels, read, mask = run_levels(self.pools, *mini_batch, given)
-        top = levels[-1]
-        graph = padded_graph(top.x, top.adj, mask, top.edge_attr)
-        rows = call_gnn(self.last, graph.rows(top.x), graph)
-        read.append(readout(graph.blocks(rows), mask=mask))
-        weights = self.link_weight, self.entropy_weight
-        return DiffPoolNetOutput.of(self.mlp(torch.cat(read, -1)), levels, *weights)
+        given = given_levels(clusters, learned, x, batch, b, self.num_clusters)
+        edges = {"edge_weight": edge_weight, "edge_attr": edge_attr}
+        where: dict[str, Any] = {"batch": batch, "batch_size": b}
+        levels, read = [], []
+        for pool, (s, k, exists) in zip(self.pools, given, strict=True):
+            top = pool(x, adj, s=s, num_clusters=k, **edges, **where)
+            levels.append(top)
+            read.append(readout(top.embedding, **where))
+            x, adj, edges = top.x, top.adj, {"edge_attr": top.edge_attr}
+            where = {"mask": top.mask if exists is None else exists}
+        graph = padded_graph(x, adj, **where, **edges)
+        read.append(readout(call_gnn(self.last, x, graph), **where))
+        link = torch.stack([level.link_loss for level in levels]).sum()
+        entropy = torch.stack([level.entropy_loss for level in levels]).sum()
+        auxiliary = self.link_weight * link + self.entropy_weight * entropy
+        out = self.mlp(torch.cat(read, -1))
+        return DiffPoolNetOutput(out, link, entropy, auxiliary, tuple(levels))
+
+
+def cluster_numbers(num_clusters: int | Sequence[int]) -> list[int]:
+    """K of each level, checked."""
+    several: Any = num_clusters if np.ndim(num_clusters) else [num_clusters]
+    clusters = [whole_number("num_clusters", k) for k in several]
+    if not clusters or min(clusters) < 1:
+        what = "'num_clusters' with one number of at least 1 for each level"
+        raise wrong(ValueError, what, num_clusters)
+    return clusters
+
+
+class NodeBatchNorm(BatchNorm):
+    """PyG's, for single nodes too; in evaluation it never looks at their number."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels, allow_single_element=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """By the running statistics for a single row."""
+        out: Tensor = super().forward(x) if self.training else self.module(x)
+        return out

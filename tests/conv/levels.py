@@ -8,6 +8,8 @@ from torch.nn import Module
 
 from graphs import sample
 from pyg_diffpool import DiffPoolOutput, diff_pool
+from pyg_diffpool._minibatch import MiniBatch, PaddedGraph
+from pyg_diffpool.conv import call_gnn
 
 C = 4
 SAMPLE = sample([5, 3, 7], channels=C).to(torch.float)
@@ -38,6 +40,12 @@ def call(
     if weight is not None:
         offered["edge_attr"] = weight.unsqueeze(-1)
     return module(x, **{k: v for k, v in offered.items() if k in names})
+
+
+def call_on_rows(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
+    """The result of `call_gnn` for each real node, `[R, C]`."""
+    out = call_gnn(module, x, graph)
+    return graph.rows(out) if isinstance(graph, PaddedGraph) else out
 
 
 def gradients(out: Tensor, module: Module, *inputs: Tensor) -> list[Tensor | None]:

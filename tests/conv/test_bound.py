@@ -10,8 +10,8 @@ from torch_geometric import nn as pyg
 from torch_geometric.utils import add_self_loops
 
 from graphs import ZOO
+from pyg_diffpool._minibatch import FlatGraph, PaddedGraph, flat_graph, padded_graph
 from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.graphs import FlatGraph, PaddedGraph, flat_graph, padded_graph
 
 C = 3
 SAMPLE = ZOO["weighted"]
@@ -19,7 +19,7 @@ WEIGHT = SAMPLE.edge_weight.abs()
 
 
 def graph(weight: Tensor | None = WEIGHT) -> FlatGraph:
-    return flat_graph(SAMPLE.x, SAMPLE.edge_index, weight, SAMPLE.batch, None, False)
+    return flat_graph(SAMPLE.x, SAMPLE.edge_index, weight, batch=SAMPLE.batch)
 
 
 def conv() -> Module:
@@ -133,7 +133,7 @@ def test_edges_turned_round_keep_their_weights(layer: type[Module]) -> None:
 
 def turned() -> FlatGraph:
     edges = SAMPLE.edge_index.flip(0)
-    return flat_graph(SAMPLE.x, edges, WEIGHT, SAMPLE.batch, None, False)
+    return flat_graph(SAMPLE.x, edges, WEIGHT, batch=SAMPLE.batch)
 
 
 def test_a_sequential_is_not_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,4 +173,4 @@ def test_the_edges_of_a_pooled_graph_are_not_listed(
 
     monkeypatch.setattr(PaddedGraph, "edges", property(listed))
     pooled = padded_graph(torch.randn(2, 4, C), torch.rand(2, 4, 4), None)
-    assert call_gnn(gnn(C, C, 2), torch.randn(8, C), pooled).shape == (8, C)
+    assert call_gnn(gnn(C, C, 2), torch.randn(2, 4, C), pooled).shape == (2, 4, C)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
@@ -12,12 +12,10 @@ from torch.nn import Linear, Module, ReLU
 from torch_geometric import nn as pyg
 from torch_geometric.nn import MessagePassing
 
+from conv.levels import call_on_rows
 from graphs import ZOO, Sample
-from pyg_diffpool import to_padded
-from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.graphs import FlatGraph, PaddedGraph, flat_graph, padded_graph
-from pyg_diffpool.ops import SparseGraph
-from pyg_diffpool.ops.sparse_kernel import spmm_kernel
+from pyg_diffpool import _sparse, to_padded
+from pyg_diffpool._minibatch import FlatGraph, PaddedGraph, flat_graph, padded_graph
 
 C, OUT = 3, 5
 
@@ -46,8 +44,6 @@ LAYERS: dict[str, Callable[[], Module]] = {
     "graph narrowing": lambda: pyg.GraphConv(C, 1, bias=False),
     "graph mean": lambda: pyg.GraphConv(C, OUT, aggr="mean"),
     "gat": lambda: pyg.GATConv(C, OUT, heads=2),
-    "gat mean": lambda: pyg.GATConv(C, OUT, heads=2, concat=False, residual=True),
-    "gat no loops": lambda: pyg.GATConv(C, OUT, add_self_loops=False),
     "gat edge": lambda: pyg.GATConv(C, OUT, edge_dim=1),
     "gatv2": lambda: pyg.GATv2Conv(C, OUT, edge_dim=1),
     "tag": lambda: pyg.TAGConv(C, OUT),
@@ -85,9 +81,8 @@ def flat_form(sample: Sample) -> FlatGraph:
         sample.x,
         sample.edge_index,
         sample.edge_weight,
-        sample.batch,
-        sample.batch_size,
-        False,
+        batch=sample.batch,
+        batch_size=sample.batch_size,
     )
 
 
@@ -100,7 +95,7 @@ def padded_form(sample: Sample) -> tuple[Tensor, PaddedGraph]:
         batch_size=sample.batch_size,
     )
     graph = padded_graph(x, adj, mask)
-    return graph.rows(x), graph
+    return x, graph
 
 
 def by_pyg(module: Module, sample: Sample, weighted: bool = False) -> Tensor:
@@ -136,10 +131,10 @@ def test_unweighted(layer: str, name: str) -> None:
     sample, theirs = ZOO[name], make(layer)
     flat, padded = copy.deepcopy(theirs), copy.deepcopy(theirs)
     expected = by_pyg(theirs, sample)
-    out = call_gnn(flat, sample.x, flat_form(sample))
+    out = call_on_rows(flat, sample.x, flat_form(sample))
     assert_same(out, expected, flat, theirs)
-    rows, graph = padded_form(sample)
-    assert_same(call_gnn(padded, rows, graph), expected, padded, theirs)
+    x, graph = padded_form(sample)
+    assert_same(call_on_rows(padded, x, graph), expected, padded, theirs)
 
 
 @pytest.mark.parametrize("layer", USES_WEIGHTS)
@@ -150,17 +145,17 @@ def test_weighted(layer: str) -> None:
     theirs = make(layer)
     flat, padded = copy.deepcopy(theirs), copy.deepcopy(theirs)
     expected = by_pyg(theirs, sample, weighted=True)
-    assert_same(call_gnn(flat, sample.x, flat_form(sample)), expected, flat, theirs)
-    rows, graph = padded_form(sample)
-    assert_same(call_gnn(padded, rows, graph), expected, padded, theirs)
+    assert_same(call_on_rows(flat, sample.x, flat_form(sample)), expected, flat, theirs)
+    x, graph = padded_form(sample)
+    assert_same(call_on_rows(padded, x, graph), expected, padded, theirs)
 
 
 def test_gcn_of_a_negative_degree_is_no_number_as_in_pyg() -> None:
     x, edge_index = torch.ones(2, C).double(), torch.tensor([[0], [1]])
     weight = torch.tensor([-3.0]).double()
     module = make("gcn")
-    graph = flat_graph(x, edge_index, weight, None, None, False)
-    out, expected = call_gnn(module, x, graph), module(x, edge_index, weight)
+    graph = flat_graph(x, edge_index, weight)
+    out, expected = call_on_rows(module, x, graph), module(x, edge_index, weight)
     assert expected.isnan().any()
     torch.testing.assert_close(out, expected, equal_nan=True)
 
@@ -168,11 +163,11 @@ def test_gcn_of_a_negative_degree_is_no_number_as_in_pyg() -> None:
 @pytest.mark.parametrize("layer", ["sage", "sage sum, no root", "gin", "GraphSAGE"])
 def test_weighted_sums_where_the_layer_has_no_weights(layer: str) -> None:
     sample, module = ZOO["weighted"], make(layer)
-    rows, graph = padded_form(sample)
-    out = call_gnn(module, rows, graph)
-    torch.testing.assert_close(call_gnn(module, sample.x, flat_form(sample)), out)
+    x, graph = padded_form(sample)
+    out = call_on_rows(module, x, graph)
+    torch.testing.assert_close(call_on_rows(module, sample.x, flat_form(sample)), out)
     ones = Sample(sample.x, sample.edge_index, sample.s, sample.batch, 3)
-    assert not torch.allclose(call_gnn(module, *padded_form(ones)), out)
+    assert not torch.allclose(call_on_rows(module, *padded_form(ones)), out)
 
 
 @pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.SAGEConv, pyg.GraphConv])
@@ -189,16 +184,17 @@ def test_few_channels_are_summed_forward_and_backward(
 ) -> None:
     summed: list[int] = []
 
-    def kernel(graph: SparseGraph, x: Tensor) -> Tensor:
-        summed.append(x.size(1))
-        return spmm_kernel(graph, x)
+    forward = _sparse._SpMM.forward
 
-    product = import_module("pyg_diffpool.ops.spmm")  # a function has its name, too
-    monkeypatch.setattr(product, "spmm_kernel", kernel)
+    def counting(value: Tensor, x: Tensor, *rest: Any) -> Tensor:
+        summed.append(x.size(1))
+        return forward(value, x, *rest)
+
+    monkeypatch.setattr(_sparse._SpMM, "forward", staticmethod(counting))
     sample = ZOO["ordinary"]
     x = sample.x.clone().requires_grad_(needs_grad)
     conv = kind(C, out_channels).double()
-    call_gnn(conv, x, flat_form(sample)).square().sum().backward()
+    call_on_rows(conv, x, flat_form(sample)).square().sum().backward()
     assert summed == widths
     if needs_grad:
         expected = conv(x, sample.edge_index).square().sum()
@@ -218,7 +214,7 @@ def test_a_hook_on_the_linear_map_sees_what_pyg_shows_it(
     conv.get_submodule(name).register_forward_hook(
         lambda _, inputs, out: seen.append((*inputs, out))
     )
-    call_gnn(conv, sample.x, flat_form(sample))
+    call_on_rows(conv, sample.x, flat_form(sample))
     conv(sample.x, sample.edge_index)
     torch.testing.assert_close(*seen)
 
@@ -248,29 +244,29 @@ def test_weighted_arithmetic_is_that_of_the_dense_layers(
     adj = torch.rand(2, 4, 4, generator=generator, dtype=torch.double)
     graph = padded_graph(x, adj, None)
     expected = graph.rows(dense(x, adj.transpose(1, 2)))
-    torch.testing.assert_close(call_gnn(module, graph.rows(x), graph), expected)
+    torch.testing.assert_close(call_on_rows(module, x, graph), expected)
     # A dense layer is itself taken, along the direction of the edges.
-    torch.testing.assert_close(call_gnn(dense, graph.rows(x), graph), expected)
+    torch.testing.assert_close(call_on_rows(dense, x, graph), expected)
 
 
 @pytest.mark.parametrize("layer", ["gat", "sage max", "EdgeCNN", "GAT"])
 def test_a_layer_without_weights_says_so(layer: str) -> None:
-    rows, graph = padded_form(ZOO["weighted"])
+    x, graph = padded_form(ZOO["weighted"])
     with pytest.raises(ValueError, match=r"uses edge weights.*'edge_dim=1'"):
-        call_gnn(make(layer), rows, graph)
+        call_on_rows(make(layer), x, graph)
 
 
 def test_a_dense_layer_wants_padded_input() -> None:
     sample = ZOO["ordinary"]
     with pytest.raises(ValueError, match="'to_padded' first"):
-        call_gnn(pyg.DenseSAGEConv(C, OUT).double(), sample.x, flat_form(sample))
+        call_on_rows(pyg.DenseSAGEConv(C, OUT).double(), sample.x, flat_form(sample))
 
 
 def test_batch_norm_sees_real_nodes_only() -> None:
     sample = ZOO["very uneven"]
     ours, theirs = make("GCN"), make("GCN")
     by_pyg(theirs, sample)
-    call_gnn(ours, *padded_form(sample))
+    call_on_rows(ours, *padded_form(sample))
     norm, expected = ours.norms[0].module, theirs.norms[0].module
     torch.testing.assert_close(norm.running_mean, expected.running_mean)
     torch.testing.assert_close(norm.running_var, expected.running_var)
@@ -279,7 +275,7 @@ def test_batch_norm_sees_real_nodes_only() -> None:
 def test_the_model_itself_is_not_changed() -> None:
     model = make("GraphSAGE")
     before = dict(model.named_modules())
-    call_gnn(model, *padded_form(ZOO["weighted"]))
+    call_on_rows(model, *padded_form(ZOO["weighted"]))
     after = dict(model.named_modules())
     assert before.keys() == after.keys()
     assert all(before[name] is after[name] for name in before)
@@ -290,7 +286,7 @@ def test_hooks_of_a_layer_are_called() -> None:
     model = make("GCN")
     model.convs[0].register_forward_hook(lambda *_: calls.append("module"))
     model.convs[1].register_message_forward_hook(lambda *_: calls.append("message"))
-    call_gnn(model, sample.x, flat_form(sample))
+    call_on_rows(model, sample.x, flat_form(sample))
     assert calls == ["module", "message"]
 
 
@@ -305,5 +301,7 @@ def test_a_model_may_make_its_own_edges() -> None:
 
     sample, model = ZOO["ordinary"], Reversing().double()
     expected = model(sample.x, sample.edge_index)
-    torch.testing.assert_close(call_gnn(model, sample.x, flat_form(sample)), expected)
-    torch.testing.assert_close(call_gnn(model, *padded_form(sample)), expected)
+    torch.testing.assert_close(
+        call_on_rows(model, sample.x, flat_form(sample)), expected
+    )
+    torch.testing.assert_close(call_on_rows(model, *padded_form(sample)), expected)

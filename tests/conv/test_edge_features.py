@@ -11,10 +11,16 @@ from torch.nn import Linear, Module
 from torch_geometric import nn as pyg
 from torch_geometric.utils import to_dense_adj
 
+from conv.levels import call_on_rows
 from graphs import ZOO, Sample
 from pyg_diffpool import DiffPool, DiffPoolNet, DiffPoolOutput, diff_pool, to_padded
-from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.graphs import FlatGraph, Graph, PaddedGraph, flat_graph, padded_graph
+from pyg_diffpool._minibatch import (
+    FlatGraph,
+    MiniBatch,
+    PaddedGraph,
+    flat_graph,
+    padded_graph,
+)
 
 C, D = 4, 3
 SAMPLE = replace(ZOO["weighted"], x=torch.randn(15, C, dtype=torch.double))
@@ -69,18 +75,18 @@ def make(name: str, channels: int) -> Module:
 
 
 def flat_form(weight: Tensor | None = WEIGHT, attr: Tensor | None = ATTR) -> FlatGraph:
-    rest = (weight, SAMPLE.batch, SAMPLE.batch_size, False)
-    return flat_graph(SAMPLE.x, SAMPLE.edge_index, *rest, attr)
+    rest = (weight, attr, SAMPLE.batch, SAMPLE.batch_size)
+    return flat_graph(SAMPLE.x, SAMPLE.edge_index, *rest)
 
 
 def padded_form(weight: Tensor | None = WEIGHT) -> tuple[Tensor, PaddedGraph]:
     edges = SAMPLE.edge_index, SAMPLE.batch
     x, adj, mask = to_padded(SAMPLE.x, *edges, weight)
     graph = padded_graph(x, adj, mask, to_dense_adj(*edges, ATTR, mask.size(1)))
-    return graph.rows(x), graph
+    return x, graph
 
 
-def both_forms(weight: Tensor | None = WEIGHT) -> list[tuple[Tensor, Graph]]:
+def both_forms(weight: Tensor | None = WEIGHT) -> list[tuple[Tensor, MiniBatch]]:
     return [(SAMPLE.x, flat_form(weight)), padded_form(weight)]
 
 
@@ -104,7 +110,7 @@ def test_as_in_pyg(name: str, more: int, weighted: bool) -> None:
     wanted = torch.autograd.grad(expected.square().sum(), parameters, allow_unused=True)
     for x, graph in both_forms(weight):
         ours = copy.deepcopy(theirs)
-        out = call_gnn(ours, x, graph)
+        out = call_on_rows(ours, x, graph)
         torch.testing.assert_close(out, expected)
         loss, parameters = out.square().sum(), list(ours.parameters())
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
@@ -116,7 +122,18 @@ def test_as_in_pyg(name: str, more: int, weighted: bool) -> None:
 def test_another_number_of_channels(name: str, channels: int) -> None:
     for x, graph in both_forms():
         with pytest.raises(ValueError, match=f"'edge_dim' = 3.*or 4.*got {channels}"):
-            call_gnn(make(name, channels), x, graph)
+            call_on_rows(make(name, channels), x, graph)
+
+
+class Renamed(pyg.NNConv):
+    """A layer as users derive it from PyG's."""
+
+
+def test_a_subclass_of_a_layer_with_features() -> None:
+    conv = Renamed(C, C, Linear(D, C * C)).double()
+    expected = conv(SAMPLE.x, SAMPLE.edge_index, ATTR)
+    for x, graph in both_forms():
+        torch.testing.assert_close(call_on_rows(conv, x, graph), expected)
 
 
 def test_features_as_wide_as_the_nodes_need_no_map() -> None:
@@ -124,19 +141,19 @@ def test_features_as_wide_as_the_nodes_need_no_map() -> None:
     conv = pyg.GINEConv(mlp()).double()
     expected = conv(SAMPLE.x, SAMPLE.edge_index, attr)
     torch.testing.assert_close(
-        call_gnn(conv, SAMPLE.x, flat_form(WEIGHT, attr)), expected
+        call_on_rows(conv, SAMPLE.x, flat_form(WEIGHT, attr)), expected
     )
     with pytest.raises(ValueError, match="edge_dim"):
-        call_gnn(conv, SAMPLE.x, flat_form())
+        call_on_rows(conv, SAMPLE.x, flat_form())
 
 
 def test_layers_without_features_receive_the_weights() -> None:
     conv = pyg.GraphConv(C, C).double()
     expected = conv(SAMPLE.x, SAMPLE.edge_index, WEIGHT)
     for x, graph in both_forms():
-        torch.testing.assert_close(call_gnn(conv, x, graph), expected)
+        torch.testing.assert_close(call_on_rows(conv, x, graph), expected)
         with pytest.raises(ValueError, match="uses edge weights"):
-            call_gnn(pyg.GATv2Conv(C, C).double(), x, graph)
+            call_on_rows(pyg.GATv2Conv(C, C).double(), x, graph)
 
 
 class Encoding(Module):
@@ -155,7 +172,7 @@ def test_features_that_a_model_makes_are_its_own(weight: Tensor | None) -> None:
     model = Encoding().double()
     expected = model(SAMPLE.x, SAMPLE.edge_index, ATTR)
     for x, graph in both_forms(weight):
-        torch.testing.assert_close(call_gnn(model, x, graph), expected)
+        torch.testing.assert_close(call_on_rows(model, x, graph), expected)
 
 
 def test_edges_turned_round_keep_their_features() -> None:
@@ -163,7 +180,7 @@ def test_edges_turned_round_keep_their_features() -> None:
     model = pyg.DirGNNConv(conv, root_weight=False, alpha=1.0).double()
     turned = SAMPLE.edge_index.flip(0)
     expected = model.conv_out(SAMPLE.x, turned, ATTR)
-    torch.testing.assert_close(call_gnn(model, SAMPLE.x, flat_form(None)), expected)
+    torch.testing.assert_close(call_on_rows(model, SAMPLE.x, flat_form(None)), expected)
 
 
 def level(pool: DiffPool, sample: Sample = SAMPLE) -> DiffPoolOutput:
@@ -178,8 +195,8 @@ def test_two_levels(name: str, reduce: str) -> None:
     pool2 = DiffPool(make(name, D + 1), pyg.GraphConv(C, 2).double())
     assert f"edge_reduce='{reduce}'" in repr(pool1) or reduce == "sum"
     out = level(pool1)
-    z = call_gnn(pool1.embed, SAMPLE.x, flat_form())
-    s = call_gnn(pool1.assign, SAMPLE.x, flat_form())
+    z = call_on_rows(pool1.embed, SAMPLE.x, flat_form())
+    s = call_on_rows(pool1.assign, SAMPLE.x, flat_form())
     options = {"edge_weight": WEIGHT, "edge_attr": ATTR, "edge_reduce": reduce}
     expected = diff_pool(z, SAMPLE.edge_index, s, batch=SAMPLE.batch, **options)
     torch.testing.assert_close(out.edge_attr, expected.edge_attr)

@@ -86,7 +86,7 @@ CASES = {
             "max_num_nodes=3": lambda a: a.update(max_num_nodes=3),
             "max_num_nodes=0": lambda a: a.update(max_num_nodes=0),
             "max_num_nodes=-1": lambda a: a.update(max_num_nodes=-1),
-            "max_num_nodes=4.0": lambda a: a.update(max_num_nodes=4.0),
+            "max_num_nodes=4.5": lambda a: a.update(max_num_nodes=4.5),
             "no nodes": lambda a: a.update(
                 x=a["x"][:0], batch=a["batch"][:0], edge_index=a["edge_index"][:, :0]
             ),
@@ -139,10 +139,10 @@ CASES = {
     "dense_diff_pool": (
         dense_diff_pool,
         dense,
-        {
-            **wrong("x"),
+        {  # one row for all graphs is no mistake, as in PyG
+            **wrong("x", DENSE),
             **wrong("adj", DENSE),
-            **wrong("s", LOGITS),
+            **wrong("s", {k: v for k, v in LOGITS.items() if k in DENSE}),
             "mask short": put("mask", lambda t: t[:, 1:]),
             "mask a list": put("mask", lambda t: t.tolist()),
             "adj not square": put("adj", lambda t: t[:, :, 1:]),

@@ -9,6 +9,7 @@ from torch.nn import Module
 from benchmarks.reproduce.networks import flat, ours, selection, soft
 from benchmarks.reproduce.networks.dropout import replace_dropout
 from benchmarks.reproduce.networks.shape import Shape
+from benchmarks.reproduce.networks.structure2vec import Structure2Vec
 
 Make = Callable[[Shape], Module]
 
@@ -25,7 +26,7 @@ METHODS: dict[str, Make] = {
     "DiffPool": ours.DiffPoolNetwork,
     "DiffPool-NoLP": partial(ours.DiffPoolNetwork, variant="nolp"),
     "DiffPool-Det": partial(ours.DiffPoolNetwork, variant="det"),
-    "S2V": partial(ours.DiffPoolNetwork, variant="s2v"),
+    "S2V": partial(ours.DiffPoolNetwork, gnn=Structure2Vec),
     "DiffPool-Random": ours.RandomDiffPool,
     "GraphSAGE": flat.FlatGraphSAGE,
     "Set2Set": flat.FlatSet2Set,

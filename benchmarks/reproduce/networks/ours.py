@@ -5,21 +5,28 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch_geometric.nn import GraphSAGE
+from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from benchmarks.reproduce.graph_store import GraphBatch
 from benchmarks.reproduce.networks.shape import Shape
 from pyg_diffpool import DiffPoolNet
-from pyg_diffpool.presets import Variant
+from pyg_diffpool.models import Variant
 
 
 class DiffPoolNetwork(Module):
     """A variant of the paper, with the set's K."""
 
-    def __init__(self, shape: Shape, variant: Variant = "diffpool") -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        variant: Variant = "diffpool",
+        gnn: type[BasicGNN] = GraphSAGE,
+    ) -> None:
         super().__init__()
         training = shape.training
         options: dict[str, Any] = {"entropy_weight": training.entropy_weight}
-        if variant in ("diffpool", "s2v"):
+        if variant == "diffpool":
             options["link_weight"] = training.link_weight
         self.net = DiffPoolNet.paper(
             shape.in_channels,
@@ -30,6 +37,7 @@ class DiffPoolNetwork(Module):
             num_clusters=training.clusters,
             num_layers=training.layers,
             dropout=training.dropout,
+            gnn=gnn,
             **options,
         )
 

@@ -10,7 +10,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from benchmarks.reproduce.graph_store import GraphStore
 from benchmarks.reproduce.settings import Training
-from pyg_diffpool.stack import GNNForm
+from pyg_diffpool.models import NodeBatchNorm
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,16 @@ class Shape:
     def gnn(self, in_channels: int, out_channels: int | None = None) -> BasicGNN:
         """The GNN that all methods embed and assign with."""
         own = self.training
-        form = GNNForm(GraphSAGE, own.hidden, own.layers, own.dropout)
-        return form.make(
-            in_channels, own.hidden if out_channels is None else out_channels
+        return GraphSAGE(
+            in_channels,
+            own.hidden,
+            own.layers,
+            own.hidden if out_channels is None else out_channels,
+            dropout=own.dropout,
+            norm=NodeBatchNorm(own.hidden),
+            act_first=True,
+            jk="cat",
+            normalize=True,
         )
 
     def embedders(self) -> ModuleList:

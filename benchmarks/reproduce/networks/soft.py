@@ -15,8 +15,8 @@ from benchmarks.reproduce.networks.shape import Classifier, Shape
 from benchmarks.reproduce.settings import Training
 from pyg_diffpool import readout
 from pyg_diffpool._extras import require_extra
+from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call_gnn
-from pyg_diffpool.graphs import padded_graph
 
 Pooled = tuple[Tensor, Tensor, Tensor]  # x [B, K, C], adj [B, K, K], loss []
 MakePool = Callable[[Shape, int, int], Module]
@@ -52,7 +52,7 @@ class SoftNetwork(Classifier):
 
 def _run(gnn: Module, x: Tensor, adj: Tensor, mask: Tensor | None) -> Tensor:
     graph = padded_graph(x, adj, mask)
-    return graph.blocks(call_gnn(gnn, graph.rows(x), graph))
+    return call_gnn(gnn, x, graph)
 
 
 class WithAssignment(Module):

@@ -1,184 +1,165 @@
-"""The arithmetic of PyG's common layers over any `Graph`, with their own weights.
+"""The arithmetic of PyG's common layers over any graph, with their own weights.
 
 On an unweighted graph each rule equals the layer itself; repeated edges count as their
-sum, also loops, of which `GCNConv` keeps one. Where the layer takes edge
-weights they mean the same here; where it takes none (`SAGEConv`, `GINConv`), weighted
-sums stand in for sums as in PyG's `DenseSAGEConv` and `DenseGINConv`. Messages run
-along the edges, from source to target, as in PyG's sparse layers; its dense layers run
-against them (pyg-team/pytorch_geometric#2319), which shows on directed graphs.
+sum, also loops, of which `GCNConv` keeps one. Where the layer takes edge weights they
+mean the same here; where it takes none (`SAGEConv`, `GINConv`), weighted sums stand in
+for sums as in PyG's `DenseSAGEConv` and `DenseGINConv`. Messages run along the edges,
+as in PyG's sparse layers; its dense layers run against them
+(pyg-team/pytorch_geometric#2319), which shows on directed graphs.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Module, functional
-from torch_geometric.nn import (
-    GATConv,
-    GCNConv,
-    GINConv,
-    GraphConv,
-    Linear,
-    SAGEConv,
-)
-from torch_geometric.nn.conv import MessagePassing
+from torch.nn import BatchNorm1d, Module, functional
+from torch_geometric import nn as pyg
 
-from pyg_diffpool.graphs import Graph, PaddedGraph
+from pyg_diffpool._minibatch import MiniBatch
 
-Rule = Callable[[Any, Tensor, Any], Tensor]
-_CALL_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-)
+_CALLS = [f"_{k}_hooks" for k in ("forward", "forward_pre", "backward", "backward_pre")]
+_HOOKS = ("forward_hooks", "forward_pre_hooks", "explain_message")
 
 
-def find_rule(conv: MessagePassing, graph: Graph) -> Rule | None:
-    """The rule that computes what `conv` computes, or `None` if there is none.
+class Sums(NamedTuple):
+    """A graph as a rule sees it: with masked messages, and for one direction."""
 
-    Subclasses may compute anything, so only the very classes count, and of their
-    options only those that a rule covers.
-    """
-    kind = type(conv)
-    if "forward" in vars(conv):  # the user's own, put over the class's
-        return None
-    if _is_watched(conv) or (conv.explain and graph.edges[1] is None):
-        return None
-    if kind is GCNConv and conv.normalize and not (conv.improved or conv.cached):
-        return gcn
-    if kind is SAGEConv and conv.aggr in ("mean", "add", "sum"):
-        return sage
-    if kind is GINConv and conv.aggr in ("add", "sum"):
-        return gin
-    if kind is GraphConv and conv.aggr in ("add", "sum"):
-        return graph_conv
-    if kind is GATConv and _plain_gat(conv, graph):
-        return gat
-    return None
+    graph: MiniBatch
+    messages: (
+        MiniBatch  # the same, or with the weights multiplied by an explainer's mask
+    )
+    flow: str
+
+    def degree(self) -> Tensor:
+        """Of each node, over the edges on which it receives, `[R, 1]`."""
+        graph, into = self.graph, self.flow == "source_to_target"
+        return graph.in_degree if into else graph.out_degree
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Over the neighbours."""
+        return self.messages.neighbor_sum(x, self.flow)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Over the neighbours; the degree counts masked edges in full."""
+        if self.messages is self.graph:
+            return self.graph.neighbor_mean(x, self.flow)
+        return self.sum(x) / self.degree().to(x.dtype).clamp(min=1)
 
 
-def gcn(conv: GCNConv, x: Tensor, graph: Graph) -> Tensor:
-    """As `GCNConv`: a loop for each node that has none, symmetric normalisation.
-
-    The linear map goes last where fewer channels are then summed.
-    """
-    lin = conv.lin
-    maps_last = _is_plain(lin) and not _narrows(lin, x)
-    x = x if maps_last else lin(x)
-    degree = _degree(conv, graph).to(x.dtype)
+def gcn(conv: Any, x: Tensor, sums: Sums) -> Any:
+    """As `GCNConv`: a loop for each node that has none, symmetric normalisation."""
+    maps_first = not _is_plain(conv.lin) or _narrows(conv.lin, x)
+    x = conv.lin(x) if maps_first else x
+    degree = sums.degree().to(x.dtype)
     loop = torch.zeros_like(degree)
     if conv.add_self_loops:
-        loop = (~graph.has_loop).to(x.dtype).unsqueeze(-1)
-    degree = degree + loop
-    isolated = degree == 0
-    scale = degree.masked_fill(isolated, 1).pow(-0.5).masked_fill(isolated, 0)
+        loop = (~sums.graph.has_loop).to(x.dtype).unsqueeze(-1)
+    isolated = degree + loop == 0
+    scale = (degree + loop).masked_fill(isolated, 1).pow(-0.5).masked_fill(isolated, 0)
     x = scale * x
-    out = scale * (graph.neighbor_sum(x, conv.flow) + loop * x)
-    out = lin(out) if maps_last else out
+    out = scale * (sums.sum(x) + loop * x)
+    out = out if maps_first else conv.lin(out)
     return out if conv.bias is None else out + conv.bias
 
 
-def sage(conv: SAGEConv, x: Tensor, graph: Graph) -> Tensor:
-    """As `SAGEConv`; a weighted mean divides by the degree, or by 1 if less.
-
-    The linear map goes first where fewer channels are then summed.
-    """
+def sage(conv: Any, x: Tensor, sums: Sums) -> Any:
+    """As `SAGEConv`; a weighted mean divides by the degree, or by 1 if less."""
     source = conv.lin(x).relu() if conv.project else x
-    mean = conv.aggr == "mean"
-    aggregate = graph.neighbor_mean if mean else graph.neighbor_sum
-    out = _summed_and_mapped(conv.lin_l, source, aggregate, conv.flow)
-    if conv.root_weight:
-        out = out + conv.lin_r(x)
+    aggregate = sums.mean if conv.aggr == "mean" else sums.sum
+    out = _aggregated_and_mapped(conv.lin_l, source, aggregate)
+    out = out + conv.lin_r(x) if conv.root_weight else out
     return functional.normalize(out, p=2.0, dim=-1) if conv.normalize else out
 
 
-def gin(conv: GINConv, x: Tensor, graph: Graph) -> Tensor:
+def gin(conv: Any, x: Tensor, sums: Sums) -> Any:
     """As `GINConv`."""
-    out: Tensor = conv.nn(graph.neighbor_sum(x, conv.flow) + (1 + conv.eps) * x)
-    return out
+    return conv.nn(sums.sum(x) + (1 + conv.eps) * x)
 
 
-def graph_conv(conv: GraphConv, x: Tensor, graph: Graph) -> Tensor:
-    """As `GraphConv`; the linear map goes first as in `sage`."""
-    summed = _summed_and_mapped(conv.lin_rel, x, graph.neighbor_sum, conv.flow)
-    out: Tensor = summed + conv.lin_root(x)
-    return out
+def graph_conv(conv: Any, x: Tensor, sums: Sums) -> Any:
+    """As `GraphConv`."""
+    return _aggregated_and_mapped(conv.lin_rel, x, sums.sum) + conv.lin_root(x)
 
 
-def gat(conv: GATConv, x: Tensor, graph: PaddedGraph) -> Tensor:
-    """As `GATConv` without edge features: each node attends over its in-neighbours."""
-    (b, m), heads = graph.adj.shape[:2], conv.heads
-    projected = graph.blocks(conv.lin(x)).view(b, m, heads, conv.out_channels)
-    source = (projected * conv.att_src).sum(-1)  # [B, M, H]
-    target = (projected * conv.att_dst).sum(-1)
-    linked = graph.adj != 0  # [B, source, target]
-    if conv.add_self_loops:
-        linked = linked | torch.eye(m, dtype=torch.bool, device=x.device)
-    alpha = functional.leaky_relu(
-        source.unsqueeze(2) + target.unsqueeze(1), conv.negative_slope
+Rule = Callable[[Any, Tensor, Sums], Any]
+_RULES: dict[type, tuple[Rule, tuple[str, ...]]] = {
+    pyg.GCNConv: (gcn, ("add",)),
+    pyg.SAGEConv: (sage, ("add", "sum", "mean")),
+    pyg.GINConv: (gin, ("add", "sum")),
+    pyg.GraphConv: (graph_conv, ("add", "sum")),
+}
+
+
+def find_rule(conv: Any) -> Rule | None:
+    """The rule that computes what `conv` computes, or `None` if there is none.
+
+    Subclasses may compute anything, so only the very classes count, of their options
+    only those that a rule covers, and none where hooks wait for calls within it.
+    """
+    rule, aggrs = _RULES.get(type(conv), (None, ()))
+    fits = rule is not None and conv.aggr in aggrs
+    if fits and rule is gcn:
+        fits = conv.normalize and not (conv.improved or conv.cached)
+    inner = ((k, v) for k, v in vars(conv).items() if k not in _CALLS)
+    return (
+        rule if fits and not any(k.endswith(_HOOKS) and v for k, v in inner) else None
     )
-    apart = ~linked.unsqueeze(-1)
-    alpha = alpha.masked_fill(apart, torch.finfo(alpha.dtype).min).softmax(1)
-    alpha = alpha.masked_fill(apart, 0)  # for a node with no in-neighbour at all
-    alpha = functional.dropout(alpha, conv.dropout, conv.training)
-    out = torch.einsum("bijh,bihc->bjhc", alpha, projected)
-    out = graph.rows(out.flatten(2) if conv.concat else out.mean(2))
-    if conv.res is not None:
-        out = out + conv.res(x)
-    return out if conv.bias is None else out + conv.bias
 
 
-def _degree(conv: MessagePassing, graph: Graph) -> Tensor:
-    """Of each node, over the edges on which it receives."""
-    to_target = conv.flow == "source_to_target"
-    return graph.in_degree if to_target else graph.out_degree
-
-
-def _summed_and_mapped(
-    lin: Module, source: Tensor, aggregate: Callable[[Tensor, str], Tensor], flow: str
-) -> Tensor:
-    """`lin(aggregate(source))`, by the order that sums fewer channels."""
-    if not (_is_plain(lin) and _narrows(lin, source)):
-        out: Tensor = lin(aggregate(source, flow))
+def _aggregated_and_mapped(lin: Any, x: Tensor, aggregate: Any) -> Tensor:
+    """`lin(aggregate(x))`, by the order that sums fewer channels."""
+    if not (_is_plain(lin) and _narrows(lin, x)):
+        out: Tensor = lin(aggregate(x))
         return out
-    out = aggregate(functional.linear(source, lin.weight), flow)
+    out = aggregate(functional.linear(x, lin.weight))
     return out if lin.bias is None else out + lin.bias
 
 
-def _is_plain(lin: Module) -> TypeGuard[Linear]:
-    """Whether it is a linear map and nothing else, without hooks."""
-    return type(lin) is Linear and not has_call_hooks(lin)
+def _is_plain(lin: Module) -> bool:
+    return type(lin) is pyg.Linear and not has_hooks(lin)
 
 
-def _narrows(lin: Linear, source: Tensor) -> bool:
+def has_hooks(module: Module) -> bool:
+    """Whether hooks wait for the module to be called."""
+    return any(vars(module)[name] for name in _CALLS)
+
+
+def _narrows(lin: Any, x: Tensor) -> bool:
     """Whether fewer channels are summed behind the linear map than before it.
 
-    Its result is summed forward and the gradient backward; `source` only forward
-    where it needs no gradient.
+    Its result is summed forward and the gradient backward; `x` only forward where it
+    needs no gradient.
     """
-    sums = 2 if torch.is_grad_enabled() and not source.requires_grad else 1
+    sums = 2 if torch.is_grad_enabled() and not x.requires_grad else 1
     return bool(lin.in_channels > sums * lin.out_channels)
 
 
-def _plain_gat(conv: GATConv, graph: Graph) -> bool:
-    return (
-        isinstance(graph, PaddedGraph)
-        and not graph.is_weighted
-        and conv.edge_dim is None
-        and conv.lin is not None
-        and conv.flow == "source_to_target"
-    )
+def batch_norm(norm: BatchNorm1d, real: Tensor, x: Tensor) -> Tensor:
+    """What the norm makes of the rows of `x` that are `real`, `[R, 1]`, for all rows.
 
-
-def has_call_hooks(conv: Module) -> bool:
-    """Whether hooks wait for the module to be called."""
-    return any(vars(conv)[name] for name in _CALL_HOOKS)
-
-
-def _is_watched(conv: MessagePassing) -> bool:
-    """Whether the user waits for calls within the layer, which a rule does not make."""
-    kinds = ("forward_hooks", "forward_pre_hooks", "explain_message")
-    inner = ((n, v) for n, v in vars(conv).items() if n not in _CALL_HOOKS)
-    return any(name.endswith(kinds) and bool(value) for name, value in inner)
+    One row by itself is normalised by the running statistics, as in PyG's
+    `BatchNorm(allow_single_element=True)`.
+    """
+    mean, var, count = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    wide = x.to(torch.promote_types(x.dtype, torch.float))
+    if norm.training or mean is None or var is None:
+        n = real.sum()
+        own_mean = (wide * real).sum(0) / n.clamp(min=1)
+        own_var = ((wide - own_mean).square() * real).sum(0) / n.clamp(min=1)
+        if mean is None or var is None or count is None:
+            mean, var = own_mean, own_var
+        else:
+            several = n > 1
+            count.add_(several)
+            rate: Any = (
+                1 / count.clamp(min=1) if norm.momentum is None else norm.momentum
+            )
+            rate = (several * rate).to(mean.dtype)
+            unbiased = own_var * (n / (n - 1).clamp(min=1))
+            mean.lerp_(own_mean.detach().to(mean.dtype), rate)
+            var.lerp_(unbiased.detach().to(var.dtype), rate)
+            mean = torch.where(several, own_mean, mean)
+            var = torch.where(several, own_var, var)
+    out = (wide - mean) * (var + norm.eps).rsqrt()
+    return (out * norm.weight + norm.bias if norm.affine else out).to(x.dtype)

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from pyg_diffpool.conv import find_gnn
 from pyg_diffpool.models import DiffPoolNet
 from pyg_diffpool.output import DiffPoolNetOutput
-from pyg_diffpool.usage import perplexities
+from pyg_diffpool.readout import perplexities
 
 Logged = dict[str, Tensor | MulticlassAccuracy]
 
@@ -31,7 +31,7 @@ class GraphClassifier(LightningModule):
     ``GraphClassifier.load_from_checkpoint(path, weights_only=True)`` works.
 
     Each stage also logs ``perplexity_1``, ... for each level: the number of clusters
-    in use (:func:`~pyg_diffpool.usage.perplexity`).
+    in use (:func:`~pyg_diffpool.readout.perplexity`).
 
     Args:
         in_channels: Size of the node features, or the number of categories of

@@ -1,0 +1,176 @@
+r"""One level of DiffPool, from logits to losses, on either form of a mini-batch.
+
+With :math:`S = \mathrm{softmax}(\mathtt{logits})`, :math:`Y = A S`, the norm
+:math:`L = \|A - SS^\top\|_F` and the summed entropy H, forward and backward are written
+by hand around the products; `_plain` is the same in torch's own operations, taken where
+a gradient is differentiated again or transformed. With incoming gradients
+:math:`D_X, D_A, d_L, d_H` and :math:`r = d_L / L`, or 0 where L is 0,
+
+.. math::
+    dX = S D_X, \qquad T = S (D_A - r I), \qquad dA = T S^\top + r A, \qquad
+    dS = X D_X^\top + Y (D_A - r I)^\top + A^\top T + 2 r\, S S^\top S
+
+and the logits receive :math:`dS - d_H \log S` through the softmax.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool import _modes
+
+BLOCK = 2**17  # elements of a matrix that stay in the cache
+
+
+class Level(NamedTuple):
+    """All that a level computes."""
+
+    x: Tensor  # [B, K, C]
+    adj: Tensor  # [B, K, K]
+    s: Tensor  # [N, K] or [B, M, K]
+    link_loss: Tensor  # [], L over its divisor
+    entropy_loss: Tensor  # [], H over its divisor
+
+
+def cluster_mask(
+    sizes: Tensor,  # [B], nodes of each graph
+    k: int,
+    num_clusters: int | Tensor | None,  # [B]
+) -> Tensor:
+    """Which clusters exist, `[B, K]`: those within the budget, none without nodes."""
+    budget = (sizes > 0) * (k if num_clusters is None else num_clusters)
+    return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
+
+
+def cluster_budget(
+    ratio: float | None,
+    num_clusters: int | Tensor | None,
+    sizes: Tensor,  # [B], nodes of each graph
+    s: Tensor,  # [..., K] logits, or [...] int64 clusters
+) -> int | Tensor | None:
+    """`ceil(ratio * n_b)` clusters for each graph, at most K, `[B]`.
+
+    Rounded up after 1e-9 is taken off, or 0.07 of 100 nodes would be 8 clusters.
+    Without a ratio, or beside given clusters, what `num_clusters` says.
+    """
+    if ratio is None or not s.is_floating_point():
+        return num_clusters
+    if num_clusters is not None:
+        raise ValueError(
+            f"Expected either 'ratio' or 'num_clusters' (got {ratio} and "
+            f"{num_clusters}). Leave one out."
+        )
+    return (ratio * sizes.double() - 1e-9).ceil().long().clamp(max=s.size(-1))
+
+
+def to_logits(
+    s: Tensor,  # [..., K] logits, or [...] int64 clusters
+    exists: Tensor | None,  # [..., K]; None is all
+    k: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Logits in `dtype`, `[..., K]`: minus infinity for clusters that do not exist.
+
+    For given clusters 0 for a node's own and minus infinity for all others, of which
+    the softmax makes 1 and 0, without entropy.
+    """
+    if not s.is_floating_point():
+        exists = s.unsqueeze(-1) == torch.arange(k, device=s.device)
+        s = torch.zeros(exists.shape, dtype=dtype, device=s.device)
+    s = s.to(dtype)
+    return s if exists is None else s.masked_fill(~exists, float("-inf"))
+
+
+def softmax_with_entropy(
+    logits: Tensor,  # [..., K]
+    out: Tensor | None = None,  # [..., K]
+) -> tuple[Tensor, Tensor]:
+    r""":math:`P`, `[..., K]`, and :math:`-\sum_k P_k \log P_k`, `[...]`.
+
+    In at least float32. The logarithm is kept finite, since 0 * -inf is no number.
+    """
+    dtype = torch.promote_types(logits.dtype, torch.float)
+    log_p = logits.log_softmax(-1, dtype=dtype)
+    p = torch.exp(log_p, out=out)
+    lowest = math.log(torch.finfo(dtype).tiny)
+    if out is None:  # not `vecdot`, which autocast takes to half precision
+        return p, -(p * log_p.clamp(min=lowest)).sum(-1)
+    finite = log_p.clamp_(min=lowest)
+    return p, -torch.linalg.vecdot(p, finite)
+
+
+def softmax_into(s: Tensor, logits: Tensor) -> Tensor:
+    """Fill in the softmax; the entropy of each row `[R]`.
+
+    On a CPU a large matrix is gone through in blocks of rows that stay in the cache:
+    whole temporaries of 2.5 MB took three times as long, most of it for fresh memory.
+    """
+    parts = []
+    for rows, out in _row_blocks(logits, s):
+        p, entropy = softmax_with_entropy(rows, out if out.dtype.itemsize > 2 else None)
+        if p is not out:
+            out.copy_(p)
+        parts.append(entropy)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def softmax_backward(
+    out: Tensor,  # [..., K], the gradient of s, is overwritten
+    s: Tensor,  # [..., K]
+    d_s: Tensor | None,
+    d_entropy: Tensor | float | None,  # []
+) -> Tensor:
+    """The gradient of the logits."""
+    if d_s is not None:
+        out += d_s
+    tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
+    for grad, p in _row_blocks(out, s):
+        if d_entropy is not None:
+            grad -= p.clamp_min(tiny).log_().mul_(d_entropy)
+        result = torch._softmax_backward_data(grad, p, -1, p.dtype)
+        if result.numel() == out.numel():
+            return result.view(out.shape)
+        grad.copy_(result)
+    return out
+
+
+def _row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Blocks of rows of the first matrix, with the same rows of the others."""
+    flat = [m.flatten(0, -2) for m in matrices]
+    if flat[0].device.type != "cpu" or flat[0].numel() <= BLOCK:
+        return iter([tuple(flat)])
+    rows = max(1, BLOCK // flat[0].size(-1))
+    return zip(*(m.split(rows) for m in flat), strict=True)
+
+
+def divide(
+    norm: Tensor, entropy: Tensor, divisors: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Both losses, `[]`, over what divides them, `[2]`."""
+    link_loss = norm / divisors[0]
+    entropy_loss = entropy.sum(dtype=torch.double) / divisors[1]
+    return link_loss.to(dtype), entropy_loss.to(dtype)
+
+
+def loss_gradients(
+    norm: Tensor,
+    divisors: Tensor,
+    d_link: Tensor | None,
+    d_entropy: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor | float, Tensor | float | None]:
+    """:math:`r` and :math:`d_H`, `[]`; plain numbers where values may be read."""
+    rate: Any = 0.0
+    down: Any = None if d_entropy is None else d_entropy / divisors[1]
+    if not _modes.may_read_values(norm):
+        if d_link is not None:
+            rate = d_link / (norm * divisors[0])
+            rate = torch.where(norm > 0, rate, 0.0).to(dtype)
+        return rate, None if down is None else down.to(dtype)
+    if d_link is not None:
+        length = norm.item() * divisors[0].item()
+        rate = 0.0 * length if length == 0 else d_link.item() / length
+    return rate, None if down is None else down.item()

@@ -1,0 +1,202 @@
+r"""The losses of a level: the Frobenius norm, the cross-entropy, what divides them.
+
+.. math:: L_{LP} = \| A - S S^\top \|_F, \qquad
+    \|A - SS^\top\|_F^2 = \|A\|_F^2 - 2\,\mathrm{tr}(S^\top A S) + \|S^\top S\|_F^2
+
+over all real pairs of nodes of the mini-batch (Ying et al. 2018, section 3.3). The
+other loss, the entropy of the assignment, comes with its softmax in `_level.py`.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pyg_diffpool import _modes
+from pyg_diffpool._graph import SparseGraph
+
+CANCELLATION = 2.0**-6
+RESOLUTION = 8 * torch.finfo(torch.double).eps
+PROBABILITY_FLOOR = 1e-7
+_SAFE = 1e-15, 1e15  # float32 norms whose squares are in float32's range
+
+
+def frobenius(matrix: Tensor) -> Tensor:
+    """The norm of a dense matrix, `[]`, float64, without gradient.
+
+    On a CPU by rows, whose norms lose no digits in float32: one over all entries loses
+    three of seven at ten million, and a float64 copy takes its memory.
+    """
+    if matrix.dtype == torch.float and _modes.may_read_values(matrix):
+        rows = torch.linalg.vector_norm(matrix, dim=-1)
+        norm: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
+        if _SAFE[0] < norm.item() < _SAFE[1]:
+            return norm
+    norm = torch.linalg.vector_norm(matrix, dtype=torch.double)
+    return norm
+
+
+def trace(adj: Tensor) -> Tensor:
+    """Of all blocks together, `[]`, float64."""
+    return adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
+
+
+def expanded_norm(
+    adj_square: Tensor,  # [], float64
+    pooled_adj: Tensor,  # [B, K, K]
+    gram: Tensor,  # [B, K, K]
+    exact: Callable[[], Tensor],
+) -> Tensor:
+    """The norm from what pooling has at hand, `[]`, float64, without gradient.
+
+    The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
+    is left `exact` gives the square anew; the gradient suffers no such loss.
+    """
+    parts = adj_square, trace(pooled_adj), frobenius(gram).square()
+    if not _modes.may_read_values(gram):
+        return root(exact(), RESOLUTION * (parts[0] + parts[2]))
+    a, t, g = (part.item() for part in parts)  # numbers take less time than tensors
+    square, scale = a - 2 * t + g, a + g
+    if gram.dtype != torch.double and square < CANCELLATION * scale:
+        square = exact().item()
+    norm = 0.0 if square <= RESOLUTION * scale else math.sqrt(square)
+    return torch.tensor(norm, dtype=torch.double, device=gram.device)
+
+
+def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
+    """The square root; 0 with gradient 0 where there is nothing but rounding."""
+    positive = ~(square <= resolution)  # so that NaN stays NaN
+    return torch.where(positive, square, 1.0).sqrt() * positive
+
+
+def padded_bce(
+    adj: Tensor,  # [B, M, M]
+    s: Tensor,  # [B, M, K]
+    mask: Tensor | None,  # [B, M]
+) -> Tensor:
+    r"""The summed binary cross-entropy of :math:`P = SS^\top` against :math:`A`, `[]`.
+
+    The training loss of the paper's reference code, over all real pairs of nodes:
+    :math:`-\sum_{ij} A_{ij} \log P_{ij} + (1 - A_{ij}) \log(1 - P_{ij})`, P and 1 - P
+    kept within `[1e-7, 1 - 1e-7]`.
+    """
+    p = s @ s.transpose(1, 2)
+    terms = adj * _log(p) + (1 - adj) * _log(1 - p)
+    if mask is not None:
+        terms = terms * (mask.unsqueeze(1) & mask.unsqueeze(2))
+    return -terms.sum()
+
+
+def sparse_bce(
+    s: Tensor,  # [N, K]
+    graph: SparseGraph,
+) -> Tensor:
+    r"""`padded_bce` estimated without bias from all edges and as many random pairs.
+
+    .. math:: -\sum_{e} w_e \log\frac{P_e}{1 - P_e}
+              - \frac{\sum_b n_b^2}{R} \sum_{r=1}^{R} \log(1 - P_r)
+
+    The `R = max(E, N)` pairs are drawn evenly from all pairs within a graph.
+    """
+    linked = graph.edge_products(s, s)
+    logit = _log(linked) - _log(1 - linked)
+    edges = (graph.values(s.dtype) * logit).sum()
+    num_draws = max(linked.size(0), s.size(0))
+    left, right, num_pairs = _random_pairs(graph.ptr, num_draws)
+    drawn = (s.index_select(0, left) * s.index_select(0, right)).sum(-1)
+    return -edges - _log(1 - drawn).mean() * num_pairs
+
+
+def _log(p: Tensor) -> Tensor:
+    p = p.to(torch.promote_types(p.dtype, torch.float))
+    return p.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR).log()
+
+
+def _random_pairs(ptr: Tensor, num_draws: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of nodes of the same graph `[R]`, `[R]`, and how many there are, `[]`."""
+    sizes = ptr.diff()
+    last = (sizes * sizes).cumsum(0)
+    uniform = torch.rand(num_draws, dtype=torch.double, device=ptr.device)
+    pair = torch.minimum((uniform * last[-1]).long(), last[-1] - 1)
+    b = torch.searchsorted(last, pair, right=True)
+    within = pair - (last - sizes * sizes)[b]
+    left, right = within // sizes[b], within % sizes[b]
+    return ptr[b] + left, ptr[b] + right, last[-1]
+
+
+def is_shared() -> bool:
+    """Whether other processes compute parts of the same training step.
+
+    Without gradients, as where one process evaluates alone, nobody is waited for.
+    """
+    return (
+        dist.is_available()
+        and dist.is_initialized()
+        and dist.get_world_size() > 1
+        and torch.is_grad_enabled()
+    )
+
+
+def sum_over_ranks(local: Tensor) -> Tensor:
+    """Values summed over all processes in one exchange, in the shape that they have.
+
+    The gradient of a sum in the value of this process is the number of processes R:
+    DDP takes the mean over processes, which makes it the 1 of one process that has it
+    all.
+    """
+    total = local.detach().clone()
+    dist.all_reduce(total)
+    return total + dist.get_world_size() * (local - local.detach())
+
+
+def max_over_ranks(value: Tensor) -> Tensor:
+    """The largest value of any process, `[]`, without gradient."""
+    top = value.detach().clone()
+    dist.all_reduce(top, dist.ReduceOp.MAX)
+    return top
+
+
+def loss_counts(
+    sizes: Tensor,  # [B], nodes of each graph
+) -> Tensor:
+    """Pairs of nodes within graphs, and nodes, `[2]`, float64."""
+    wide = sizes.double()
+    return torch.stack([wide.dot(wide), wide.sum()])
+
+
+def loss_divisors(
+    counts: Tensor,  # [2], float64
+    num_graphs: int | Tensor,  # []
+    largest: Tensor,  # [], nodes of the largest graph
+    normalize: bool | str,
+) -> Tensor:
+    """By what the link loss and the entropy are divided, `[2]`, float64."""
+    if normalize == "padded":
+        nodes = num_graphs * largest.double()
+        counts = torch.stack([nodes * largest, nodes])
+    elif not normalize:
+        counts = torch.stack([torch.ones_like(counts[0]), counts[1]])
+    return counts.clamp(min=1)
+
+
+def shared_losses(
+    link: Tensor,  # [], of this process, undivided
+    entropy: Tensor,  # []
+    counts: Tensor,  # [2]
+    num_graphs: int,
+    largest: Tensor,  # []
+    normalize: bool | str,
+    is_norm: bool,
+) -> tuple[Tensor, Tensor]:
+    """Those of the joined mini-batch of all processes; squares of norms add."""
+    link, entropy = link.double(), entropy.double()
+    own = torch.stack([link.square() if is_norm else link, entropy])
+    graphs = counts.new_full((1,), num_graphs)
+    total = sum_over_ranks(torch.cat([own, counts, graphs]))
+    link = root(total[0]) if is_norm else total[0]
+    if normalize == "padded":
+        largest = max_over_ranks(largest)
+    divisors = loss_divisors(total[2:4], total[4], largest, normalize)
+    return link / divisors[0], total[1] / divisors[1]

@@ -1,0 +1,333 @@
+r"""The two forms of a mini-batch: sparse, as PyG's loader yields it, and padded blocks.
+
+PyG's sparse tensors are transposed (`adj_t`: rows are targets), its edge lists are not
+(`edge_index[0]` are sources), and a dense `adj[b, i, j]` is the edge from `i` to `j`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.typing import Adj, SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
+
+from pyg_diffpool import _checks, _modes
+from pyg_diffpool._graph import SparseGraph, batch_pointer, make_graph
+from pyg_diffpool.padding import to_flat
+
+T = TypeVar("T")
+
+
+def kept(method: Callable[[Any], T]) -> T:
+    """A property computed once: `cached_property` without its lock.
+
+    `torch.compile` cannot trace that of Python 3.10 and 3.11.
+    """
+    name = f"_{method.__name__}"
+
+    def get(self: Any) -> Any:
+        if not hasattr(self, name):
+            setattr(self, name, method(self))
+        return getattr(self, name)
+
+    return cast(T, property(get, doc=method.__doc__))
+
+
+def is_dense(adj: Adj, x: Tensor) -> bool:
+    """Whether `adj` is a dense adjacency rather than an edge list or sparse tensor.
+
+    An edge list of another dtype than int64 is no matrix over the nodes.
+    """
+    if not isinstance(adj, Tensor) or adj.layout != torch.strided:
+        return False
+    if not adj.is_floating_point() or adj.dim() != 2 or adj.size(0) != 2:
+        return adj.is_floating_point()
+    return adj.shape == (x.size(0), x.size(0))
+
+
+def to_edges(
+    adj: Any,
+    edge_weight: Tensor | None,  # [E]
+    edge_attr: Tensor | None,  # [E, D]
+    x: Tensor,  # [N, C]
+) -> tuple[Tensor, Tensor | None]:
+    """The edge list `[2, E]` and its weights `[E]` or `None`.
+
+    A sparse tensor always has values; ones without a gradient are no weights. They are
+    read back from the device.
+    """
+    if isinstance(adj, SparseTensor):
+        (row, col, value), shape = adj.coo(), adj.sparse_sizes()
+    elif isinstance(adj, Tensor) and is_torch_sparse_tensor(adj):
+        ((row, col), value), shape = to_edge_index(adj), adj.shape[:2]
+    elif isinstance(adj, Tensor):
+        return adj.as_tensor() if isinstance(adj, EdgeIndex) else adj, edge_weight
+    else:
+        forms = "an edge list [2, E], a sparse tensor or a dense adjacency [B, M, M]"
+        raise _checks.wrong(TypeError, f"'adj' to be {forms}", type(adj).__name__)
+    beside = "a sparse 'adj', whose values are the weights"
+    _checks.check_unused(beside, edge_weight=edge_weight)
+    _checks.check_sparse(shape, value, edge_attr, x)
+    unread = value is None or value.requires_grad or value.is_meta
+    are_ones = not unread and not torch.compiler.is_compiling() and (value == 1).all()
+    return torch.stack([col, row]), None if are_ones else value
+
+
+@dataclass(eq=False)
+class FlatGraph:
+    """PyG's sparse form; sums over neighbours are sparse products."""
+
+    edge_index: Tensor  # [2, E], as the caller gave it
+    edge_weight: Tensor | None  # [E]
+    edge_attr: Tensor | None  # [E, D]
+    batch: Tensor  # [N], the graph of each node
+    sparse: SparseGraph
+    edge_mask: Tensor | None = None  # [E], in the weights
+
+    @property
+    def edges(self) -> tuple[Tensor, Tensor | None]:
+        """Edge list `[2, E]` and weights `[E]`, `None` where all are 1."""
+        return self.edge_index, self.edge_weight
+
+    @property
+    def edge_features(self) -> Tensor | None:
+        return self.edge_attr
+
+    def features(self) -> dict[str, Tensor | None]:
+        """The floating-point tensors that the caller gave, by name."""
+        return {"edge_weight": self.edge_weight, "edge_attr": self.edge_attr}
+
+    @property
+    def batch_size(self) -> int:
+        return self.sparse.ptr.numel() - 1
+
+    @property
+    def num_nodes(self) -> int:
+        return self.batch.numel()
+
+    @kept
+    def sizes(self) -> Tensor:
+        """Nodes of each graph, `[B]`."""
+        return self.sparse.ptr.diff()
+
+    @property
+    def largest(self) -> Tensor:
+        """Nodes of the largest graph, `[]`."""
+        return self.sizes.max()
+
+    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
+        r""":math:`A^\top X`, or :math:`A X` for flow `"target_to_source"`, `[N, C]`."""
+        return self.sparse.mm(x, transposed=flow == "source_to_target")
+
+    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+        """The sum over the degree, or over 1 where that is less, `[N, C]`."""
+        degree = self.in_degree if flow == "source_to_target" else self.out_degree
+        return self.neighbor_sum(x, flow) / degree.to(x.dtype).clamp(min=1)
+
+    @kept
+    def in_degree(self) -> Tensor:
+        """Sum of the weights of the edges into each node, `[N, 1]`."""
+        return self._degree(self.sparse.col.long())
+
+    @kept
+    def out_degree(self) -> Tensor:
+        """Sum of the weights of the edges out of each node, `[N, 1]`."""
+        return self._degree(self.sparse.row)
+
+    def _degree(self, ends: Tensor) -> Tensor:
+        weight, dtype = self.sparse.weight, torch.float
+        if weight is not None:  # sums in half precision would saturate
+            dtype = torch.promote_types(weight.dtype, dtype)
+        values = self.sparse.values(dtype)
+        zeros = values.new_zeros(self.num_nodes)
+        return zeros.index_add(0, ends, values).unsqueeze(-1)
+
+    @property
+    def has_loop(self) -> Tensor:
+        """Whether there is an edge, of any weight, from each node to itself, `[N]`."""
+        row = self.sparse.row
+        loops = (row == self.sparse.col).long()
+        return loops.new_zeros(self.num_nodes).index_add(0, row, loops) > 0
+
+    def weighted(self, factor: Tensor) -> "FlatGraph":
+        """The graph with every edge weight multiplied by a factor, `[E]`."""
+        weight = factor if self.edge_weight is None else factor * self.edge_weight
+        dtype = torch.promote_types(weight.dtype, torch.float)
+        where = self.sparse.ptr, self.num_nodes, dtype
+        sparse = make_graph(self.edge_index, weight, *where)
+        return replace(self, edge_weight=weight, sparse=sparse, edge_mask=factor)
+
+
+@dataclass(eq=False)
+class PaddedGraph:
+    """Dense blocks with a mask, such as pooled graphs; sums are batched products."""
+
+    adj: Tensor  # [B, M, M]
+    mask: Tensor | None = None  # [B, M]; None is all
+    edge_attr: Tensor | None = None  # [B, M, M, D]
+    _means: dict[str, Tensor] = field(default_factory=dict)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """`[B, M, *]` to the rows of real nodes, `[R, *]`."""
+        flat = x.flatten(0, 1)
+        return flat if self.mask is None else flat.index_select(0, self.nodes)
+
+    def blocks(self, rows: Tensor) -> Tensor:
+        """`[R, C]` to `[B, M, C]`, zeros for padding."""
+        (b, m), c = self.adj.shape[:2], rows.size(-1)
+        if self.mask is None:
+            return rows.view(b, m, c)
+        return rows.new_zeros(b * m, c).index_copy(0, self.nodes, rows).view(b, m, c)
+
+    @kept
+    def nodes(self) -> Tensor:
+        """Where the real nodes stand among the `B * M` rows, `[R]`."""
+        assert self.mask is not None
+        return self.mask.flatten().nonzero().squeeze(1)
+
+    @kept
+    def edges(self) -> tuple[Tensor, Tensor | None]:
+        """The non-zero entries, read back from the device; without weights if all 1."""
+        x = self.adj.new_zeros(*self.adj.shape[:2], 1)
+        _, edge_index, weight, _ = to_flat(x, self.adj, self.mask)
+        are_ones = not self.adj.requires_grad
+        are_ones = are_ones and bool(((self.adj == 0) | (self.adj == 1)).all())
+        return edge_index, None if are_ones else weight
+
+    def features(self) -> dict[str, Tensor | None]:
+        return {"adj": self.adj, "edge_attr": self.edge_attr}
+
+    @property
+    def edge_features(self) -> Tensor | None:
+        """Those of the non-zero entries, read back from the device."""
+        return None if self.edge_attr is None else self.edge_attr[self.adj != 0]
+
+    @property
+    def batch(self) -> Tensor:
+        """The graph of each node, `[R]`."""
+        graph = torch.arange(self.batch_size, device=self.adj.device)
+        return self.rows(graph.unsqueeze(1).expand(self.adj.shape[:2]))
+
+    @property
+    def batch_size(self) -> int:
+        return self.adj.size(0)
+
+    @property
+    def sizes(self) -> Tensor:
+        """Nodes of each graph, `[B]`."""
+        if self.mask is not None:
+            return self.mask.sum(1)
+        return torch.full(self.adj.shape[:1], self.adj.size(1), device=self.adj.device)
+
+    @property
+    def largest(self) -> Tensor:
+        """Rows of a block, padding included, `[]`."""
+        return torch.full((), self.adj.size(1), device=self.adj.device)
+
+    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
+        adj = self.adj.mT if flow == "source_to_target" else self.adj
+        return self.rows(adj.to(x.dtype) @ self.blocks(x))
+
+    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+        """By a batched product; the adjacency is divided once for all layers."""
+        if flow not in self._means:
+            adj = self.adj.mT if flow == "source_to_target" else self.adj
+            self._means[flow] = adj / adj.sum(2, keepdim=True).clamp(min=1)
+        return self.rows(self._means[flow].to(x.dtype) @ self.blocks(x))
+
+    @property
+    def in_degree(self) -> Tensor:
+        """Sum of the weights of the edges into each node, `[R, 1]`."""
+        return self.rows(self.adj.sum(1)).unsqueeze(-1)
+
+    @property
+    def out_degree(self) -> Tensor:
+        """Sum of the weights of the edges out of each node, `[R, 1]`."""
+        return self.rows(self.adj.sum(2)).unsqueeze(-1)
+
+    @property
+    def has_loop(self) -> Tensor:
+        """Where the diagonals are not 0, `[R]`."""
+        return self.rows(self.adj.diagonal(dim1=1, dim2=2) != 0)
+
+
+MiniBatch = FlatGraph | PaddedGraph
+
+
+def to_graph(
+    x: Tensor,  # [N, C] or [B, M, C]
+    adj: Adj,
+    s: Tensor | None,
+    edge_weight: Tensor | None,  # [E]
+    edge_attr: Tensor | None,  # [E, D] or [B, M, M, D]
+    batch: Tensor | None,  # [N]
+    mask: Tensor | None,  # [B, M]
+    batch_size: int | None,
+    check: bool,
+) -> tuple[Tensor, Any, MiniBatch]:
+    """`x`, `s` and the mini-batch, checked and sorted for all that is done with it.
+
+    A single dense graph, `x` `[M, C]` and `adj` `[M, M]`, becomes a mini-batch of one.
+    """
+    _checks.check_float("x", x, (2, 3))
+    batch_size = _checks.optional_number("batch_size", batch_size)
+    if not is_dense(adj, x):
+        _checks.check_unused("an edge list", mask=mask)
+        given = edge_weight, edge_attr, batch, batch_size, check
+        return x, s, flat_graph(x, adj, *given)
+    _checks.check_unused("a dense 'adj'", edge_weight=edge_weight, batch=batch)
+    if x.dim() == adj.dim() == 2:
+        _checks.check_tensors(s=s, edge_attr=edge_attr)
+        x, adj = x.unsqueeze(0), adj.unsqueeze(0)
+        s, edge_attr = (t if t is None else t.unsqueeze(0) for t in (s, edge_attr))
+    if batch_size not in (None, x.size(0)):
+        what = f"no 'batch_size' beside padded 'x', or B = {x.size(0)}"
+        raise _checks.wrong(ValueError, what, batch_size)
+    return x, s, padded_graph(x, adj, mask, edge_attr)
+
+
+def flat_graph(
+    x: Tensor,  # [N, C]
+    adj: Adj,
+    edge_weight: Tensor | None = None,  # [E]
+    edge_attr: Tensor | None = None,  # [E, D]
+    batch: Tensor | None = None,  # [N]
+    batch_size: int | None = None,
+    check: bool = False,
+) -> FlatGraph:
+    """A sparse mini-batch."""
+    _checks.check_nodes(x, batch, batch_size, check)
+    edge_index, edge_weight = to_edges(adj, edge_weight, edge_attr, x)
+    _checks.check_edges(edge_index, edge_weight, x)
+    _checks.check_edge_attr(edge_attr, x, (edge_index.size(1),))
+    n, ptr = x.size(0), batch_pointer(batch, batch_size, x)
+    batch = edge_index.new_zeros(n) if batch is None else batch
+    dtype = torch.promote_types(x.dtype, torch.float)
+    given: Any = adj if isinstance(adj, EdgeIndex) else edge_index
+    sparse = make_graph(given, edge_weight, ptr, n, dtype)
+    if _modes.may_check_values(x, check) and not sparse.stays_within(batch):
+        _checks.check_same_graph(edge_index, batch)
+    if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
+        edge_index = adj  # so that layers, too, use what it has cached
+    return FlatGraph(edge_index, edge_weight, edge_attr, batch, sparse)
+
+
+def padded_graph(
+    x: Tensor,  # [B, M, C]
+    adj: Tensor,  # [B, M, M]
+    mask: Tensor | None,  # [B, M]
+    edge_attr: Tensor | None = None,  # [B, M, M, D]
+) -> PaddedGraph:
+    """A padded mini-batch; a mask seen to hide nothing is dropped."""
+    _checks.check_padded(x, adj, mask)
+    _checks.check_edge_attr(edge_attr, x, tuple(adj.shape))
+    if mask is None or (_modes.may_read_values(mask) and bool(mask.all())):
+        return PaddedGraph(adj, None, edge_attr)
+    apart = ~(mask.unsqueeze(1) & mask.unsqueeze(2))
+    adj = adj.masked_fill(apart, 0)
+    if edge_attr is not None:
+        edge_attr = edge_attr.masked_fill(apart.unsqueeze(-1), 0)
+    return PaddedGraph(adj, mask, edge_attr)

@@ -1,0 +1,246 @@
+r"""A level on the sparse form: no tensor of size `M x M`, and no padding.
+
+One ragged product gives all that forward wants,
+:math:`S^\top [\,X \mid Y \mid S\,] = [\,X' \mid A' \mid G\,]`; backward, :math:`dA` is
+wanted at the edges only. Work and memory grow with `E + N`. The norm is the expanded
+one; in float64 it is good to about :math:`10^{-8}\,\|A\|`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool import _modes
+from pyg_diffpool._graph import SparseGraph
+from pyg_diffpool._level import (
+    Level,
+    divide,
+    loss_gradients,
+    softmax_backward,
+    softmax_into,
+    softmax_with_entropy,
+)
+from pyg_diffpool._losses import RESOLUTION, expanded_norm, root
+from pyg_diffpool._modes import (
+    Gradients,
+    Operation,
+    Saved,
+    kernel,
+    needs_gradient,
+    operation,
+)
+from pyg_diffpool._ragged import align, contract, contract_tiles, expand
+from pyg_diffpool._sparse import csr, edge_products, plain_spmm, rows_of
+
+Product = Callable[[Tensor, Tensor], Tensor]
+
+
+def sparse_level(
+    x: Tensor,  # [N, C]
+    graph: SparseGraph,
+    logits: Tensor,  # [N, K]
+    divisors: Tensor,  # [2], float64
+    dtype: torch.dtype,  # of the losses
+) -> Level:
+    """Pool every graph of a sparse mini-batch."""
+    inputs = x, graph.values(x.dtype), logits, divisors, dtype
+    for_gradients: Sequence[Any] = None, None, None, None
+    if needs_gradient(*inputs) and not _modes.is_transformed():
+        for_gradients = graph.is_symmetric(), *graph.indices()[2:]
+    where = graph.ptr, *graph.compressed(), *for_gradients
+    return Level(*_level(*inputs, graph.square_sum(), *where))
+
+
+class _SparseLevel(Operation):
+    schema = (
+        "sparse_level(Tensor x, Tensor value, Tensor logits, Tensor divisors, "
+        "ScalarType dtype, Tensor adj_square, Tensor ptr, Tensor crow, Tensor col, "
+        "Tensor? symmetric, Tensor? crow_t, Tensor? col_t, Tensor? order_t) -> "
+        "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+    )
+    results = 5
+    keeps = 2, 5, 6, 7
+
+    @staticmethod
+    def forward(
+        x: Tensor,  # [N, C]
+        value: Tensor,  # [E]
+        logits: Tensor,  # [N, K]
+        divisors: Tensor,  # [2]
+        dtype: torch.dtype,
+        adj_square: Tensor,  # []
+        *where: Any,
+    ) -> tuple[Tensor, ...]:
+        """The level, and what the gradients want: `[X | Y | S]`, G and L.
+
+        Each part of the buffer is padded to the alignment of the ragged product.
+        """
+        ptr, crow, col = where[:3]
+        (n, c), k = x.shape, logits.size(1)
+        c4, k4 = align(c, x.dtype), align(k, x.dtype)
+        s = x.new_empty(n, k)
+        entropy = softmax_into(s, logits)
+        new = x.new_empty if (c, k) == (c4, k4) else x.new_zeros
+        buffer = new(n, c4 + 2 * k4)
+        z, y, s4 = buffer.split([c4, k4, k4], 1)
+        z[:, :c], s4[:, :k] = x, s
+        if k == k4:
+            s4 = s
+        torch.mm(csr(crow, col, value), s4, out=y)
+        pooled = contract(s4, buffer, ptr)[:, :k].split([c4, k4, k4], 2)
+        out_x, out_adj, gram = (
+            part[..., :width].clone(memory_format=torch.contiguous_format)
+            for part, width in zip(pooled, (c, k, k), strict=True)
+        )
+
+        def exact() -> Tensor:
+            def by_row(value: Tensor, s: Tensor) -> Tensor:
+                return csr(crow, col, value) @ s
+
+            wide = value.double(), s.double(), ptr
+            return _expanded_square(*wide, by_row, contract)[0]
+
+        norm = expanded_norm(adj_square, out_adj, gram, exact)
+        losses = divide(norm, entropy, divisors, dtype)
+        return out_x, out_adj, s, *losses, buffer, gram, norm
+
+    @staticmethod
+    def fake(
+        x: Tensor, value: Tensor, logits: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        _, dtype, _, ptr, *_ = rest
+        (n, c), k, b = x.shape, logits.size(1), ptr.numel() - 1
+        buffer = n, align(c, x.dtype) + 2 * align(k, x.dtype)
+        shapes = (b, k, c), (b, k, k), (n, k), (), (), buffer, (b, k, k), ()
+        others = {3: dtype, 4: dtype, 7: torch.double}
+        dtypes = dict.fromkeys(range(8), x.dtype) | others
+        return tuple(x.new_empty(s, dtype=dtypes[i]) for i, s in enumerate(shapes))
+
+    @staticmethod
+    def plain(
+        x: Tensor, value: Tensor, logits: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        divisors, dtype, _, ptr, crow, col, *_ = rest
+        ends = rows_of(crow, col), col
+        p, entropy = softmax_with_entropy(logits)
+        s = p.to(x.dtype)
+        pooled = contract_tiles(s, torch.cat([x, plain_spmm(value, s, *ends)], 1), ptr)
+        wide = value.double(), s.double(), ptr
+        by_edge = partial(_plain_product, ends)
+        square, scale = _expanded_square(*wide, by_edge, contract_tiles)
+        norm = root(square, RESOLUTION * scale.detach())
+        out_x, out_adj = pooled.split([x.size(1), s.size(1)], 2)
+        return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype)
+
+    @staticmethod
+    def gradients(saved: Saved) -> Gradients:
+        (x, value, _, divisors, _, _, *where), kept, needs, grads = saved
+        s, buffer, gram, norm = kept
+        given = buffer, s, value, gram, norm, divisors, x.size(1), needs[:3]
+        found: Gradients = _gradients(*given, *where, *grads)
+        return found
+
+
+_level = operation(_SparseLevel)
+
+
+def _plain_product(ends: tuple[Tensor, Tensor], value: Tensor, s: Tensor) -> Tensor:
+    return plain_spmm(value, s, *ends)
+
+
+def _expanded_square(
+    value: Tensor,
+    s: Tensor,
+    ptr: Tensor,
+    product: Product,
+    contract: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    r""":math:`\|A - SS^\top\|_F^2`, and the size of what cancels in it, `[]`."""
+    scale = value.square().sum() + contract(s, s, ptr).square().sum()
+    return scale - 2 * (s * product(value, s)).sum(), scale
+
+
+def _fake_gradients(
+    buffer: Tensor, s: Tensor, value: Tensor, *rest: Any
+) -> tuple[Tensor, ...]:
+    c, needs = rest[3:5]
+    shapes = (buffer.size(0), c), value.shape, s.shape
+    return tuple(
+        buffer.new_empty(shape if need else 0)
+        for shape, need in zip(shapes, needs, strict=True)
+    )
+
+
+@kernel(
+    "sparse_level_gradients(Tensor buffer, Tensor s, Tensor value, Tensor gram, "
+    "Tensor norm, Tensor divisors, SymInt c, bool[] needs, Tensor ptr, Tensor crow, "
+    "Tensor col, Tensor symmetric, Tensor crow_t, Tensor col_t, Tensor? order_t, "
+    "Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, Tensor? d_entropy) -> "
+    "(Tensor, Tensor, Tensor)",
+    _fake_gradients,
+)
+def _gradients(
+    buffer: Tensor,  # [N, C4 + 2 K4]
+    s: Tensor,  # [N, K]
+    value: Tensor,  # [E]
+    gram: Tensor,  # [B, K, K]
+    norm: Tensor,  # []
+    divisors: Tensor,  # [2]
+    c: int,
+    needs: list[bool],
+    *rest: Any,
+) -> tuple[Tensor, ...]:
+    r"""The gradients of x, of the entries of A and of the logits, where asked for.
+
+    Where A is its own transpose :math:`A^\top T` is :math:`Y (D_A - r I)` and joins the
+    product.
+    """
+    ptr, crow, col, symmetric, crow_t, col_t, order_t, *grads = rest
+    d_x, d_adj, d_s, d_link, d_entropy = grads
+    k4 = align(s.size(1), buffer.dtype)
+    folded = _modes.may_read_values(buffer) and bool(symmetric)
+    k, s4 = s.size(1), buffer[:, -k4:]
+    rate, down = loss_gradients(norm, divisors, d_link, d_entropy, buffer.dtype)
+    blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj)
+    to_x, to_y, _ = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
+    out_x, out_value, out_s = (buffer.new_empty(0) for _ in range(3))
+    if needs[0]:
+        out_x = expand(s4, to_x, ptr)[:, :c].contiguous()
+    if needs[1] or (needs[2] and not folded):
+        t = expand(s4, to_y, ptr)
+    if needs[1]:
+        out_value = edge_products(t, s4, crow, col, None, None, None) + rate * value
+    if needs[2]:
+        if folded:
+            to_y += to_y.mT.clone()
+        out_s = expand(buffer, blocks.mT, ptr)[:, :k].contiguous()
+        if not folded:
+            values = value if order_t is None else value[order_t]
+            out_s += csr(crow_t, col_t, values) @ t[:, :k].contiguous()
+        out_s = softmax_backward(out_s, s, d_s, down)
+    return out_x, out_value, out_s
+
+
+def _gradient_blocks(
+    buffer: Tensor,
+    c: int,
+    gram: Tensor,  # [B, K, K]
+    rate: Tensor | float,  # []
+    d_x: Tensor | None,  # [B, K, C]
+    d_adj: Tensor | None,  # [B, K, K]
+) -> Tensor:
+    r""":math:`[\,D_X \mid D_A - r I \mid 2 r\, G\,]`, padded as the buffer."""
+    b, k = gram.shape[:2]
+    k4 = align(k, buffer.dtype)
+    blocks = buffer.new_zeros(b, k4, buffer.size(1))
+    to_x, to_y, to_s = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
+    if d_x is not None:
+        to_x[:, :k, :c] = d_x
+    if d_adj is not None:
+        to_y[:, :k, :k] = d_adj
+    to_y[:, :k, :k].diagonal(dim1=1, dim2=2).sub_(rate)
+    to_s[:, :k, :k] = gram * (2 * rate)
+    return blocks

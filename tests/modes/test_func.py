@@ -1,0 +1,200 @@
+"""`torch.func`, forward mode and batched gradients give what plain autograd gives."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.func import functional_call
+
+from graphs import ZOO, Sample, sample
+from pyg_diffpool import DiffPoolNet, dense_diff_pool, diff_pool, to_padded
+
+Results = tuple[Tensor, ...]  # x, adj and the two losses
+Form = tuple[Callable[..., Results], Results]  # and its arguments, s last
+TINY = sample([2, 3], k=2, channels=1, seed=4)
+
+
+def results(*args: Tensor, **options: Any) -> Results:
+    """Those of the operator."""
+    out = diff_pool(*args, **options)
+    return out.x, out.adj, out.link_loss, out.entropy_loss
+
+
+def flat(given: Sample, **options: str) -> Form:
+    """The operator on a sparse mini-batch."""
+    fixed = {"batch": given.batch, "batch_size": given.batch_size, **options}
+
+    def call(x: Tensor, *others: Tensor) -> Results:
+        *weight, s = others
+        weighted = {"edge_weight": weight[0]} if weight else {}
+        return results(x, given.edge_index, s, **weighted, **fixed)
+
+    weights = () if given.edge_weight is None else (given.edge_weight,)
+    return call, (given.x, *weights, given.s)
+
+
+def blocks(given: Sample, call: Callable[..., Results]) -> Form:
+    """A function of `x`, `adj`, `s` and `mask` on padded graphs."""
+    x, adj, mask = to_padded(given.x, given.edge_index, given.batch, given.edge_weight)
+    s = to_padded(given.s, given.edge_index, given.batch).x
+    return partial(call, mask=mask), (x, adj, s)
+
+
+def textbook(x: Tensor, adj: Tensor, s: Tensor, mask: Tensor) -> Results:
+    """`dense_diff_pool` from its definition."""
+    p = s.softmax(-1)
+    entropy = -(p * p.log() * mask.unsqueeze(-1)).sum() / mask.numel()
+    p = p * mask.unsqueeze(-1)
+    norm = (adj - p @ p.mT).square().sum().sqrt() / adj.numel()
+    return p.mT @ x, p.mT @ adj @ p, norm, entropy
+
+
+def forms(given: Sample) -> dict[str, Form]:
+    """All ways to pool the same mini-batch."""
+    return {
+        "sparse": flat(given, backend="sparse"),
+        "by padding": flat(given, backend="padded"),
+        "by padding, bce": flat(given, backend="padded", link="bce"),
+        "padded": blocks(given, results),
+        "padded, bce": blocks(given, partial(results, link="bce")),
+        "dense": blocks(given, dense_diff_pool),
+    }
+
+
+BY_NAME = {
+    f"{kind}, {name}": form
+    for kind in ("ordinary", "weighted")
+    for name, form in forms(ZOO[kind]).items()
+}
+FORMS = pytest.mark.parametrize("form", BY_NAME.values(), ids=BY_NAME)
+TINY_FORMS = pytest.mark.parametrize("form", forms(TINY).values(), ids=forms(TINY))
+
+
+def noise(like: Results, seed: int = 0) -> Results:
+    random = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(t.shape, generator=random).to(t) for t in like)
+
+
+def gradients(form: Form, directions: Results) -> Results:
+    call, given = form
+    leaves = [t.detach().clone().requires_grad_() for t in given]
+    return torch.autograd.grad(call(*leaves), leaves, directions)
+
+
+def assert_tangents(form: Form, tangents: Results, found: Results) -> None:
+    """`<u, J v> = <J^T u, v>`, for one result u after the other."""
+    for i, tangent in enumerate(found):
+        u = [torch.zeros_like(t) for t in found]
+        u[i] = noise((tangent,), seed=i)[0]
+        pairs = zip(gradients(form, tuple(u)), tangents, strict=True)
+        expected = sum((grad * v).sum() for grad, v in pairs)
+        torch.testing.assert_close((u[i] * tangent).sum(), expected)
+
+
+@FORMS
+def test_grad(form: Form) -> None:
+    call, given = form
+    weights = noise(call(*given))
+
+    def total(*floats: Tensor) -> Tensor:
+        pairs = zip(weights, call(*floats), strict=True)
+        return sum(((w * t).sum() for w, t in pairs), torch.zeros(()))
+
+    found = torch.func.grad(total, tuple(range(len(given))))(*given)
+    torch.testing.assert_close(found, gradients(form, weights))
+
+
+@FORMS
+def test_vjp(form: Form) -> None:
+    call, given = form
+    out, pull_back = torch.func.vjp(call, *given)
+    torch.testing.assert_close(out, call(*given))
+    torch.testing.assert_close(pull_back(noise(out)), gradients(form, noise(out)))
+
+
+@FORMS
+def test_batched_gradients(form: Form) -> None:
+    call, given = form
+    leaves = [t.detach().clone().requires_grad_() for t in given]
+    out = call(*leaves)
+    several = [noise(out, seed) for seed in range(3)]
+    stacked = [torch.stack(both) for both in zip(*several, strict=True)]
+    found = torch.autograd.grad(out, leaves, stacked, is_grads_batched=True)
+    expected = zip(*(gradients(form, one) for one in several), strict=True)
+    torch.testing.assert_close(found, tuple(map(torch.stack, expected)))
+
+
+@FORMS
+def test_jvp(form: Form) -> None:
+    call, given = form
+    tangents = noise(given)
+    out, found = torch.func.jvp(call, given, tangents)
+    torch.testing.assert_close(out, call(*given))
+    assert_tangents(form, tangents, found)
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "weighted"])
+def test_jvp_is_that_of_the_definition(kind: str) -> None:
+    (dense, given), (definition, _) = (
+        blocks(ZOO[kind], call) for call in (dense_diff_pool, textbook)
+    )
+    expected = torch.func.jvp(definition, given, noise(given))
+    torch.testing.assert_close(torch.func.jvp(dense, given, noise(given)), expected)
+
+
+@FORMS
+def test_forward_mode(form: Form) -> None:
+    call, given = form
+    tangents = noise(given)
+    with forward_ad.dual_level():
+        duals = map(forward_ad.make_dual, given, tangents)
+        found = [forward_ad.unpack_dual(t) for t in call(*duals)]
+    torch.testing.assert_close(tuple(t.primal for t in found), call(*given))
+    assert_tangents(form, tangents, tuple(t.tangent for t in found))
+
+
+@TINY_FORMS
+def test_hessian_of_the_link_loss(form: Form) -> None:
+    call, (*others, s) = form
+
+    def link_loss(logits: Tensor) -> Tensor:
+        return call(*others, logits)[2]
+
+    found = torch.func.hessian(link_loss)(s)
+    expected = torch.autograd.functional.hessian(link_loss, s)
+    torch.testing.assert_close(found, expected)
+
+
+@FORMS
+def test_vmap_over_assignments(form: Form) -> None:
+    call, (*others, s) = form
+    several = torch.stack([s, 2 * s, s.flip(-1)])
+    in_dims = (*[None] * len(others), 0)
+    found = torch.func.vmap(call, in_dims)(*others, several)
+    expected = zip(*(call(*others, one) for one in several), strict=True)
+    torch.testing.assert_close(found, tuple(map(torch.stack, expected)))
+
+
+@pytest.mark.parametrize("backend", ["sparse", "padded"])
+@pytest.mark.parametrize("training", [True, False])
+def test_grad_over_parameters(backend: Any, training: bool) -> None:
+    torch.manual_seed(0)
+    net = DiffPoolNet(3, 8, 2, [4, 2], num_layers=2, backend=backend).double()
+    net.train(training)
+    given = ZOO["ordinary"]
+    inputs = {"adj": given.edge_index, "batch": given.batch, "batch_size": 3}
+    parameters = dict(net.named_parameters())
+
+    def loss(values: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        out = functional_call(net, (values, buffers), given.x, inputs)
+        return out.out.square().sum() + out.auxiliary_loss
+
+    values = {k: p.detach() for k, p in parameters.items()}
+    found = torch.func.grad(loss)(values, copy.deepcopy(dict(net.named_buffers())))
+    loss(parameters, dict(net.named_buffers())).backward()
+    torch.testing.assert_close(found, {k: p.grad for k, p in parameters.items()})

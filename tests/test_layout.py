@@ -1,0 +1,42 @@
+"""How many files of the package one call goes through."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+import pyg_diffpool
+from pyg_diffpool import diff_pool
+
+HOME = str(Path(pyg_diffpool.__file__).parent)
+
+
+def files_entered(call: Callable[[], object]) -> set[str]:
+    entered: set[str] = set()
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        file = frame.f_code.co_filename
+        if event == "call" and file.startswith(HOME):
+            entered.add(str(Path(file).relative_to(HOME)))
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return entered
+
+
+def test_one_call_enters_few_files() -> None:
+    n, batch = 80, torch.arange(80) // 40
+    pairs = (batch.unsqueeze(1) == batch).nonzero().t().contiguous()
+    x, s = torch.randn(n, 8), torch.randn(n, 4, requires_grad=True)
+    results = []
+    forward = files_entered(lambda: results.append(diff_pool(x, pairs, s, batch=batch)))
+    (out,) = results
+    loss = out.x.sum() + out.adj.sum() + out.link_loss + out.entropy_loss
+    backward = files_entered(loss.backward)
+    assert len(forward) <= 10, sorted(forward)
+    assert 0 < len(backward) <= 5, sorted(backward)
