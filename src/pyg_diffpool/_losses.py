@@ -52,17 +52,17 @@ def expanded_norm(
     """The norm from what pooling has at hand, `[]`, float64, without gradient.
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
-    is left `exact` gives the square anew; the gradient suffers no such loss.
+    is left, and where nothing may be read, `exact` gives the norm; the gradient suffers
+    no such loss.
     """
-    parts = adj_square, trace(pooled_adj), frobenius(gram).square()
     if not _modes.may_read_values(gram):
-        return root(exact(), RESOLUTION * (parts[0] + parts[2]))
+        return exact()
+    parts = adj_square, trace(pooled_adj), frobenius(gram).square()
     a, t, g = (part.item() for part in parts)  # numbers take less time than tensors
-    square, scale = a - 2 * t + g, a + g
-    if gram.dtype != torch.double and square < CANCELLATION * scale:
-        square = exact().item()
-    norm = 0.0 if square <= RESOLUTION * scale else math.sqrt(square)
-    return torch.tensor(norm, dtype=torch.double, device=gram.device)
+    square = a - 2 * t + g
+    if square < CANCELLATION * (a + g):
+        return exact()
+    return torch.tensor(math.sqrt(square), dtype=torch.double, device=gram.device)
 
 
 def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:

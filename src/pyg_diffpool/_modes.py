@@ -102,7 +102,7 @@ class Saved(NamedTuple):
 
 
 class Operation:
-    """An operation with its gradients, by a subclass and the decorator `operation`.
+    """An operation with its gradients, made callable by `operation`.
 
     Attributes:
         schema: As torch wants it; `None` leaves compilers and `meta` the plain formula.

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool import _modes
 from pyg_diffpool._level import (
     Level,
     divide,
@@ -21,7 +20,7 @@ from pyg_diffpool._level import (
     softmax_into,
     softmax_with_entropy,
 )
-from pyg_diffpool._losses import CANCELLATION, frobenius, root, trace
+from pyg_diffpool._losses import expanded_norm, frobenius, root
 from pyg_diffpool._modes import Gradients, Operation, Saved, is_autocast, operation
 
 
@@ -116,11 +115,14 @@ _level = operation(_PaddedLevel)
 
 def _norm(adj: Tensor, s: Tensor, out_adj: Tensor) -> tuple[Tensor, Tensor]:
     r"""The norm, and :math:`S^\top S` or the residual by which it came."""
-    if s.size(2) < s.size(1):
-        gram = s.mT @ s
-        scale = frobenius(adj).square() + frobenius(gram).square()
-        square = scale - 2 * trace(out_adj)
-        if _modes.may_read_values(s) and bool(square >= CANCELLATION * scale):
-            return root(square), gram
-    residual = torch.baddbmm(adj, s, s.mT, alpha=-1)
-    return frobenius(residual), residual
+    kept = []
+
+    def exact() -> Tensor:
+        kept.append(torch.baddbmm(adj, s, s.mT, alpha=-1))
+        return frobenius(kept[0])
+
+    if s.size(2) >= s.size(1):
+        return exact(), kept[0]
+    gram = s.mT @ s
+    norm = expanded_norm(frobenius(adj).square(), out_adj, gram, exact)
+    return norm, kept[0] if kept else gram

@@ -35,8 +35,6 @@ from pyg_diffpool._modes import (
 from pyg_diffpool._ragged import align, contract, contract_tiles, expand
 from pyg_diffpool._sparse import csr, edge_products, plain_spmm, rows_of
 
-Product = Callable[[Tensor, Tensor], Tensor]
-
 
 def sparse_level(
     x: Tensor,  # [N, C]
@@ -97,11 +95,7 @@ class _SparseLevel(Operation):
         )
 
         def exact() -> Tensor:
-            def by_row(value: Tensor, s: Tensor) -> Tensor:
-                return csr(crow, col, value) @ s
-
-            wide = value.double(), s.double(), ptr
-            return _expanded_square(*wide, by_row, contract)[0]
+            return _exact_norm(value, s, ptr, partial(_by_row, crow, col), contract)
 
         norm = expanded_norm(adj_square, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
@@ -128,10 +122,8 @@ class _SparseLevel(Operation):
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
         pooled = contract_tiles(s, torch.cat([x, plain_spmm(value, s, *ends)], 1), ptr)
-        wide = value.double(), s.double(), ptr
-        by_edge = partial(_plain_product, ends)
-        square, scale = _expanded_square(*wide, by_edge, contract_tiles)
-        norm = root(square, RESOLUTION * scale.detach())
+        by_edge = partial(_by_edge, *ends)
+        norm = _exact_norm(value, s, ptr, by_edge, contract_tiles)
         out_x, out_adj = pooled.split([x.size(1), s.size(1)], 2)
         return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype)
 
@@ -147,20 +139,26 @@ class _SparseLevel(Operation):
 _level = operation(_SparseLevel)
 
 
-def _plain_product(ends: tuple[Tensor, Tensor], value: Tensor, s: Tensor) -> Tensor:
-    return plain_spmm(value, s, *ends)
+def _by_row(crow: Tensor, col: Tensor, value: Tensor, s: Tensor) -> Tensor:
+    return csr(crow, col, value) @ s
 
 
-def _expanded_square(
+def _by_edge(row: Tensor, col: Tensor, value: Tensor, s: Tensor) -> Tensor:
+    return plain_spmm(value, s, row, col)
+
+
+def _exact_norm(
     value: Tensor,
     s: Tensor,
     ptr: Tensor,
-    product: Product,
+    product: Callable[[Tensor, Tensor], Tensor],
     contract: Callable[[Tensor, Tensor, Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    r""":math:`\|A - SS^\top\|_F^2`, and the size of what cancels in it, `[]`."""
+) -> Tensor:
+    """The expanded norm with every product in float64, `[]`."""
+    value, s = value.double(), s.double()
     scale = value.square().sum() + contract(s, s, ptr).square().sum()
-    return scale - 2 * (s * product(value, s)).sum(), scale
+    square = scale - 2 * (s * product(value, s)).sum()
+    return root(square, RESOLUTION * scale.detach())
 
 
 def _fake_gradients(

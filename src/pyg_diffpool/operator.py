@@ -180,7 +180,7 @@ def pool(
     dtype = _work_dtype(x, s)
     with _modes.without_autocast(x.device.type):
         sizes = loss_counts(graph.sizes), graph.batch_size, graph.largest
-        losses = _Losses(*sizes, options, _loss_dtype(x))
+        losses = _Losses(sizes, options, _loss_dtype(x))
         given = s, k, budget, losses, options.backend
         if isinstance(graph, FlatGraph):
             level, bce = _flat_level(x.to(dtype), graph, *given)
@@ -206,9 +206,7 @@ def pool(
 class _Losses(NamedTuple):
     """What the losses of a mini-batch are made of besides the level."""
 
-    counts: Tensor  # [2]
-    num_graphs: int
-    largest: Tensor  # [], nodes of the largest graph
+    sizes: tuple[Tensor, int, Tensor]  # `loss_counts`, B, nodes of the largest graph
     options: Options
     dtype: torch.dtype
 
@@ -223,9 +221,8 @@ class _Losses(NamedTuple):
     @property
     def divisors(self) -> Tensor:
         if self.are_shared:
-            return torch.ones_like(self.counts[:2])
-        sizes = self.counts, self.num_graphs, self.largest
-        return loss_divisors(*sizes, self.options.normalize)
+            return torch.ones_like(self.sizes[0])
+        return loss_divisors(*self.sizes, self.options.normalize)
 
     def of(self, level: Level, bce: Tensor | None) -> tuple[Tensor, Tensor]:
         """The link prediction loss and the entropy."""
@@ -233,9 +230,8 @@ class _Losses(NamedTuple):
         if bce is not None:
             link = bce / self.divisors[0]
         if self.are_shared:
-            sizes = self.counts, self.num_graphs, self.largest
-            rest = self.options.normalize, bce is None
-            link, entropy = shared_losses(link, entropy, *sizes, *rest)
+            rest = *self.sizes, self.options.normalize, bce is None
+            link, entropy = shared_losses(link, entropy, *rest)
         return link.to(self.dtype), entropy.to(self.dtype)
 
 
@@ -254,7 +250,7 @@ def _flat_level(
     if not _takes_padding(graph, k, backend):
         level = sparse_level(x, graph.sparse, logits, *scale)
         return level, sparse_bce(level.s, graph.sparse) if losses.are_bce else None
-    sparse, m = graph.sparse, int(losses.largest)
+    sparse, m = graph.sparse, int(graph.largest)
     slot = slots(graph.batch, sparse.ptr, m)
     edges = torch.stack([sparse.row, sparse.col])
     z, adj, mask = pad(x, edges, sparse.weight, slot, graph.batch_size, m)
