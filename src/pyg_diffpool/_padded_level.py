@@ -80,9 +80,7 @@ class _PaddedLevel(Operation):
         losses = divide(norm, entropy, divisors, dtype)
         return s.mT @ x, out_adj, s, *losses, y, square, norm
 
-    @staticmethod
-    def plain(*inputs: Any) -> tuple[Tensor, ...]:
-        return _plain(*inputs)
+    plain = staticmethod(_plain)
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
