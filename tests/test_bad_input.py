@@ -76,6 +76,8 @@ BAD_FLAT: list[tuple[dict[str, Any], type, str]] = [
     ({"x": torch.ones(5, 3).double()}, TypeError, "one dtype (got 'x' is torch.float6"),
     ({"x": torch.ones(5, 3, device="meta")}, ValueError, "(got 'x' on meta, "),
     ({"x": [1.0]}, TypeError, "'x' to be a torch.Tensor (got list)"),
+    ({"x": torch.eye(5).to_sparse()}, TypeError, "'x' to be dense (got torch.sparse_c"),
+    ({"s": torch.eye(5).to_sparse()}, TypeError, "Use 's.to_dense()'."),
     ({"s": torch.ones(4, 2)}, ValueError, "[N, K] = [5, K]"),
     ({"s": torch.ones(5, 0)}, ValueError, "K >= 1 clusters"),
     ({"s": torch.tensor([0, 0, 0, 0, -1])}, ValueError, "K - 1 = 0 (got -1 to 0)"),
@@ -242,6 +244,14 @@ def test_other_functions(call: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(5).long(), torch.zeros(5, 2).long()])
+def test_what_the_network_for_code_cannot_embed(x: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"integer 'x' of shape \[N, 3\]"):
+        DiffPoolCode2(hidden_channels=4)(x, GOOD["adj"])
+    with pytest.raises(TypeError, match=r"'x' to be a torch.Tensor \(got list\)"):
+        DiffPoolCode2(hidden_channels=4)(x.tolist(), GOOD["adj"])
 
 
 @pytest.mark.parametrize("gnn", [3, "GCN", torch.nn.Linear])

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.typing import SparseTensor
 
 from pyg_diffpool import _modes
 
@@ -26,14 +25,18 @@ def wrong(error: type[Exception], what: str, got: object, hint: str = "") -> Exc
 
 
 def check_tensors(**values: object) -> None:
-    """Tensors or `None`, on one device."""
+    """Tensors or `None`, none of them sparse, on one device."""
     devices = {}
     for name, value in values.items():
-        if value is not None and not isinstance(value, Tensor | SparseTensor):
+        if value is None:
+            continue
+        if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise wrong(TypeError, f"'{name}' to be a torch.Tensor", kind)
-        if isinstance(value, Tensor):
-            devices[name] = value.device
+        if value.layout != torch.strided:
+            hint = f"Use '{name}.to_dense()'."
+            raise wrong(TypeError, f"'{name}' to be dense", value.layout, hint)
+        devices[name] = value.device
     if len(set(devices.values())) > 1:
         got = ", ".join(f"'{name}' on {device}" for name, device in devices.items())
         hint = "Move them with '.to(device)'."

@@ -83,8 +83,11 @@ class DiffPoolCode2(Module):
         result logits, `[B, T, vocabulary_size]`. The auxiliary loss is 0.
         """
         batch_size = optional_number("batch_size", batch_size)
-        depth = x[:, 2:].clamp(max=self.max_depth)
-        nodes = self.encoder(torch.cat([x[:, :2], depth], 1))
+        if (
+            isinstance(x, Tensor) and x.dim() == 2
+        ):  # else the encoder says what is wrong
+            x = torch.cat([x[:, :2], x[:, 2:].clamp(max=self.max_depth)], 1)
+        nodes = self.encoder(x)
         level = self.pool(nodes, adj, batch=batch, batch_size=batch_size)
         graph = padded_graph(level.x, level.adj, level.mask)
         nodes = call_gnn(self.last, level.x, graph)
