@@ -16,6 +16,7 @@ from conv.levels import call_on_rows
 from graphs import ZOO, Sample
 from pyg_diffpool import _sparse, to_padded
 from pyg_diffpool._minibatch import FlatGraph, PaddedGraph, flat_graph, padded_graph
+from pyg_diffpool.conv import call_gnn
 
 C, OUT = 3, 5
 
@@ -305,3 +306,25 @@ def test_a_model_may_make_its_own_edges() -> None:
         call_on_rows(model, sample.x, flat_form(sample)), expected
     )
     torch.testing.assert_close(call_on_rows(model, *padded_form(sample)), expected)
+
+
+def test_the_gradient_of_an_adjacency_of_ones_reaches_a_layer_without_a_rule() -> None:
+    adj = torch.tensor([[[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]]).double()
+    x = torch.randn(1, 3, C).double()
+    conv = pyg.TAGConv(C, OUT).double()
+    grads = []
+    for factor in (1.0, 1 + 1e-9):
+        leaf = (adj * factor).requires_grad_()
+        out = call_gnn(conv, x, padded_graph(x, leaf, None))
+        grads.append(*torch.autograd.grad(out.square().sum(), leaf))
+    assert grads[0].any()
+    torch.testing.assert_close(*grads)
+
+
+def test_means_of_many_half_precision_weights_do_not_saturate() -> None:
+    n = 1000
+    edges = torch.stack([torch.arange(1, n + 1), torch.zeros(n, dtype=torch.long)])
+    x, weight = torch.ones(n + 1, C).bfloat16(), torch.ones(n).bfloat16()
+    conv = pyg.SAGEConv(C, OUT, root_weight=False, bias=False).bfloat16()
+    found = call_gnn(conv, x, flat_graph(x, edges, weight))[0]
+    torch.testing.assert_close(found, conv.lin_l(x[1]), rtol=2e-2, atol=1e-2)
