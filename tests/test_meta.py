@@ -127,3 +127,12 @@ def test_shapes_and_dtypes_are_those_of_the_cpu(case: str) -> None:
     assert {t.device.type for t in found} == {"meta"}
     shapes = [[(t.shape, t.dtype) for t in all_of] for all_of in (found, expected)]
     assert shapes[0] == shapes[1]
+
+
+def test_checks_asked_for_by_the_environment_do_not_look_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYG_DIFFPOOL_CHECK", "1")
+    x, s = torch.ones(4, 3, device="meta"), torch.ones(4, 2, device="meta")
+    edges = torch.zeros(2, 5, dtype=torch.long, device="meta")
+    assert diff_pool(x, edges, s, check=True).x.shape == (1, 2, 3)

@@ -79,8 +79,7 @@ class SparseGraph:
         """Whether A is its own transpose, told where that is cheap, else `False`."""
         if self.symmetric is None:
             told = self.weight is None and _modes.may_read_values(self.col)
-            ones = self.values(torch.float) if told else None
-            told = ones is not None and _is_symmetric(*self.compressed(), ones)
+            told = told and _is_symmetric(*self.compressed())
             self.symmetric = torch.tensor(told, device="cpu")
         return self.symmetric
 
@@ -236,7 +235,7 @@ def _sort_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
     nodes = torch.arange(num_nodes + 1, device=row.device)
     crow = torch.searchsorted(row, nodes)  # safe if a row is out of range
     told = _modes.may_read_values(edge_index) and bool(is_first.all())
-    told = told and _is_symmetric(crow, col, torch.ones_like(row, dtype=torch.float))
+    told = told and _is_symmetric(crow, col)
     symmetric = torch.tensor(told, device="cpu")
     return row, col, crow, order, first, count, symmetric
 
@@ -274,7 +273,7 @@ def _inverse(order: Tensor) -> Tensor:
     return torch.empty_like(position).scatter_(0, order, position)
 
 
-def _is_symmetric(crow: Tensor, col: Tensor, ones: Tensor) -> bool:
+def _is_symmetric(crow: Tensor, col: Tensor) -> bool:
     r"""Whether the matrix of ones with these entries is its own transpose.
 
     :math:`u^\top A v = v^\top A u` is looked at for the six pairs of four vectors of
@@ -283,6 +282,7 @@ def _is_symmetric(crow: Tensor, col: Tensor, ones: Tensor) -> bool:
     is `False`. Unequal matrices pass with a chance of about 2^-39.
     """
     n = crow.numel() - 1
+    ones = torch.ones_like(col, dtype=torch.float)
     probes, wide = _few_probes() if n <= _FEW else _probes(n)
     with without_autocast("cpu"):
         sums = csr(crow, col, ones) @ probes[:n]

@@ -41,11 +41,13 @@ def may_read_indices(index: Tensor) -> bool:
 
 def may_check_values(like: Tensor, check: bool = False) -> bool:
     """Whether input may be looked at: where that is free, elsewhere on request."""
-    return may_read_values(like) or asks_for_checks(check)
+    return may_read_values(like) or asks_for_checks(like, check)
 
 
-def asks_for_checks(check: bool) -> bool:
+def asks_for_checks(like: Tensor, check: bool) -> bool:
     """Whether the costly checks were asked for; compiled code is not to look."""
+    if like.is_meta:  # which has no values
+        return False
     if check or torch.compiler.is_compiling():
         return check
     return os.environ.get("PYG_DIFFPOOL_CHECK", "0") not in ("", "0")

@@ -169,7 +169,7 @@ def pool(
 ) -> DiffPoolOutput:
     """`diff_pool` for a mini-batch that has been checked."""
     _checks.check_assignment(s, x)
-    if _modes.asks_for_checks(options.check):
+    if _modes.asks_for_checks(x, options.check):
         _checks.check_finite(x=x, s=s, **graph.features())
     if not (isinstance(num_clusters, Tensor) and num_clusters.dim()):
         num_clusters = _checks.optional_number("num_clusters", num_clusters)
