@@ -1,11 +1,17 @@
 """The graphs of the tests, ordinary and degenerate, and how they are pooled."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_diffpool import DiffPoolOutput, diff_pool
+from pyg_diffpool import DiffPoolOutput, diff_pool, to_padded
+
+Arguments = dict[str, Any]
+BACKENDS = ["sparse", "padded"]
+RESULTS = ["x", "adj", "assignment", "link_loss", "entropy_loss"]
 
 
 @dataclass(frozen=True)
@@ -28,18 +34,71 @@ class Sample:
             edge_weight=None if weight is None else weight.to(dtype),
         )
 
+    @property
+    def weights(self) -> Tensor:
+        """The weights of the edges, ones if there are none."""
+        if self.edge_weight is not None:
+            return self.edge_weight
+        return self.x.new_ones(self.edge_index.size(1))
+
+    @property
+    def positive(self) -> "Sample":
+        """The same with weights of at least 0, as GCN and means over edges want."""
+        weight = self.edge_weight
+        return replace(self, edge_weight=None if weight is None else weight.abs())
+
+
+def flat(sample: Sample) -> Arguments:
+    """The arguments of `diff_pool` for an edge list, those of `reference` too."""
+    given = dict(vars(sample))
+    return {"adj": given.pop("edge_index"), **given}
+
+
+def layer_arguments(sample: Sample) -> Arguments:
+    """Those of a `DiffPool` with an `assign` GNN, or of a network."""
+    return {name: value for name, value in flat(sample).items() if name != "s"}
+
+
+def pad(sample: Sample, rows: Tensor, **options: Any) -> Any:
+    """`to_padded` of these rows in place of `x`."""
+    edges = sample.edge_index, sample.batch, sample.edge_weight
+    return to_padded(rows, *edges, batch_size=sample.batch_size, **options)
+
+
+def padded(sample: Sample) -> Arguments:
+    """The arguments of `diff_pool` for dense blocks."""
+    x, adj, mask = pad(sample, sample.x)
+    return {"x": x, "adj": adj, "s": pad(sample, sample.s).x, "mask": mask}
+
 
 def pool(sample: Sample, **options: object) -> DiffPoolOutput:
     """The operator on a sample."""
-    return diff_pool(
-        sample.x,
-        sample.edge_index,
-        sample.s,
-        edge_weight=sample.edge_weight,
-        batch=sample.batch,
-        batch_size=sample.batch_size,
-        **options,
-    )
+    return diff_pool(**flat(sample), **options)
+
+
+def leaves(given: Arguments) -> Arguments:
+    """A copy of the arguments, of which those that can have a gradient will."""
+    copies = {}
+    for name, value in given.items():
+        is_float = isinstance(value, Tensor) and value.is_floating_point()
+        copies[name] = value.detach().clone().requires_grad_() if is_float else value
+    return copies
+
+
+def total(results: object, names: Iterable[str] = RESULTS) -> Tensor:
+    """One number that hangs on every entry of these results."""
+    generator = torch.Generator().manual_seed(3)
+    values = [getattr(results, name) for name in names]
+    factors = [torch.rand(v.shape, generator=generator).to(v) for v in values]
+    return sum((v * f).sum() for v, f in zip(values, factors, strict=True))
+
+
+def gradients(value: Tensor, given: Arguments, *names: str) -> list[Tensor]:
+    """Those of a number by the arguments with gradient, or by the named ones."""
+    names = names or tuple(given)
+    wanted = [given[n] for n in names if getattr(given[n], "requires_grad", False)]
+    options = {"materialize_grads": True, "retain_graph": True}
+    return list(torch.autograd.grad(value, wanted, **options))
 
 
 def assert_same(out: DiffPoolOutput, expected: DiffPoolOutput) -> None:

@@ -60,18 +60,18 @@ def entropy(p: Tensor) -> Tensor:
 
 def diff_pool(
     x: Tensor,  # [N, C]
-    edge_index: Tensor,  # [2, E]
-    logits: Tensor,  # [N, K]
+    adj: Tensor,  # the edges, [2, E]
+    s: Tensor,  # the logits, [N, K]
     edge_weight: Tensor | None = None,  # [E]
     batch: Tensor | None = None,  # [N]
     batch_size: int | None = None,
-    num_clusters: list[int] | None = None,  # K_b of each graph
+    num_clusters: Tensor | list[int] | None = None,  # K_b of each graph
     link: str = "frobenius",
     normalize: bool | str = True,
     edge_attr: Tensor | None = None,  # [E, D]
     edge_reduce: str = "sum",
 ) -> Reference:
-    x, logits = x.double(), logits.double()
+    x, edge_index, logits = x.double(), adj, s.double()
     n, k = logits.shape
     batch = torch.zeros(n, dtype=torch.long) if batch is None else batch
     if batch_size is None:
@@ -86,7 +86,7 @@ def diff_pool(
     for b in range(batch_size):
         nodes = (batch == b).nonzero().flatten()
         sizes.append(len(nodes))
-        budget = k if num_clusters is None else num_clusters[b]
+        budget = k if num_clusters is None else int(num_clusters[b])
         s = torch.zeros(len(nodes), k, dtype=torch.double)
         if budget and len(nodes):
             s = torch.cat([logits[nodes, :budget].softmax(-1), s[:, budget:]], -1)
@@ -95,11 +95,8 @@ def diff_pool(
         xs.append(s.t() @ x[nodes])
         adjs.append(s.t() @ a @ s)
         if edge_attr is not None:
-            attr, by = (
-                edge_attr.double(),
-                edge_weight if edge_reduce == "mean" else None,
-            )
-            attrs.append(edge_features(edge_index, attr, by, s, nodes))
+            by = edge_weight if edge_reduce == "mean" else None
+            attrs.append(edge_features(edge_index, edge_attr.double(), by, s, nodes))
         masks.append((torch.arange(k) < budget) & (len(nodes) > 0))
         residual = a - s @ s.t()
         squares = squares + residual.square().sum()

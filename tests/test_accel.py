@@ -6,11 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from torch_geometric.typing import WITH_TORCH_SPARSE
-
-from graphs import ZOO
-from pyg_diffpool import _minibatch, diff_pool
 
 POOL = """
 import torch
@@ -43,41 +38,3 @@ def test_a_broken_installation_is_warned_of_and_done_without(
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == 2 * ["[[[0.0, 1.0], [1.0, 0.0]]]"]
     assert ("undefined symbol" in run.stderr) == error.startswith("OSError")
-
-
-def test_without_it_its_tensors_are_no_known_form(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Unknown:
-        """What PyG puts in its place."""
-
-    class Foreign:
-        """An adjacency of another library."""
-
-    monkeypatch.setattr(_minibatch, "SparseTensor", Unknown)
-    sample = ZOO["ordinary"]
-    with pytest.raises(TypeError, match=r"Expected 'adj' to be .* \(got Foreign\)"):
-        diff_pool(sample.x, Foreign(), sample.s)
-
-
-@pytest.mark.accel
-@pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="torch-sparse is not installed")
-@pytest.mark.parametrize("name", ZOO)
-def test_their_sparse_product_is_ours(name: str) -> None:
-    from torch_sparse import SparseTensor
-
-    sample = ZOO[name]
-    n = sample.x.size(0)
-    weight = sample.edge_weight
-    if weight is None:
-        weight = sample.x.new_ones(sample.edge_index.size(1))
-    adj = SparseTensor.from_edge_index(sample.edge_index, weight, (n, n))
-    batch = sample.batch if sample.batch_size > 1 else None
-    out = diff_pool(
-        sample.x, adj.t(), sample.s, batch=batch, batch_size=sample.batch_size
-    )
-    s = out.assignment
-    product = adj @ s
-    for b, graph in enumerate(out.adj):
-        mine = sample.batch == b
-        torch.testing.assert_close(graph, s[mine].t() @ product[mine])

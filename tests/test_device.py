@@ -1,15 +1,15 @@
 """On a GPU nothing is read back; tried there, and on the CPU by forbidding looks."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from graphs import ZOO, Sample, pool
-from pyg_diffpool import _modes, dense_diff_pool, diff_pool, to_padded
+from graphs import BACKENDS, ZOO, flat, leaves, pad, pool, sample
+from pyg_diffpool import _modes, dense_diff_pool, diff_pool
 
 FIELDS = ["x", "adj", "mask", "assignment", "link_loss", "entropy_loss"]
 READING = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2"}
@@ -46,46 +46,31 @@ def test_reading_is_noticed() -> None:
         torch.ones(3)[torch.ones(3, dtype=torch.bool)]
 
 
-@pytest.mark.parametrize("name", ["ordinary", "weighted", "unsorted edges"])
-def test_the_sparse_backend_reads_nothing(name: str, request: Any) -> None:
-    sample = ZOO[name]
-    expected = pool(sample)
-    request.getfixturevalue("unreadable")
-    s = sample.s.clone().requires_grad_()
-    sample = replace(sample, s=s)
-    out = pool(sample, num_clusters=torch.full((sample.batch_size,), 4))
-    (out.x.sum() + out.adj.sum() + out.link_loss + out.entropy_loss).backward()
-    for field in FIELDS:
-        assert getattr(out, field).shape == getattr(expected, field).shape
-
-
-@pytest.mark.parametrize("name", ["ordinary", "weighted", "unsorted edges"])
-def test_the_results_are_the_same_without_looks(
-    name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["ordinary", "repeated, weighted", "unsorted edges"])
+def test_the_sparse_backend_reads_nothing_and_gives_the_same(
+    name: str, request: Any
 ) -> None:
-    expected = pool(ZOO[name])
-    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
-    out = pool(ZOO[name])
-    for field in FIELDS:
-        torch.testing.assert_close(getattr(out, field), getattr(expected, field))
+    given = leaves(flat(ZOO[name].positive))
+    given["edge_attr"] = given["x"][given["adj"][1]].detach().requires_grad_()
+    given["edge_reduce"] = "mean"
+    expected = diff_pool(**given)
+    request.getfixturevalue("unreadable")
+    budget = torch.full((given["batch_size"],), 4)
+    for options in ({}, {"num_clusters": budget}):
+        out = diff_pool(**given, **options)
+        total = out.x.sum() + out.adj.sum() + out.edge_attr.sum()
+        (total + out.link_loss + out.entropy_loss).backward()
+        fields = [*FIELDS, "edge_attr"]
+        found = [getattr(out, field).detach() for field in fields]
+        with _disable_current_modes():  # which compares by reading
+            for value, field in zip(found, fields, strict=True):
+                torch.testing.assert_close(value, getattr(expected, field))
 
 
 @pytest.mark.usefixtures("unreadable")
-def test_padding_reads_nothing_when_sizes_are_given() -> None:
+def test_padding_and_dense_pooling_read_nothing() -> None:
     sample = ZOO["weighted"]
-    out = to_padded(
-        sample.x,
-        sample.edge_index,
-        sample.batch,
-        sample.edge_weight,
-        max_num_nodes=8,
-        batch_size=3,
-    )
-    assert out.adj.shape == (3, 8, 8)
-
-
-@pytest.mark.usefixtures("unreadable")
-def test_dense_pooling_reads_nothing() -> None:
+    assert pad(sample, sample.x, max_num_nodes=8).adj.shape == (3, 8, 8)
     x, adj, s = torch.randn(2, 4, 3), torch.rand(2, 4, 4), torch.randn(2, 4, 2)
     mask = torch.ones(2, 4, dtype=torch.bool)
     dense_diff_pool(x, adj, s, mask)
@@ -96,30 +81,26 @@ def test_too_large_a_graph_fails_on_the_modes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
     sample = ZOO["ordinary"]
     with pytest.raises(RuntimeError, match="more than 'max_num_nodes'"):
-        to_padded(sample.x, sample.edge_index, sample.batch, max_num_nodes=6)
+        pad(sample, sample.x, max_num_nodes=6)
 
 
-@pytest.mark.parametrize("backend", ["sparse", "padded"])
+class Counting(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_number_of_operations_does_not_grow_with_the_graphs(backend: str) -> None:
-    class Counting(TorchDispatchMode):
-        count = 0
-
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            self.count += 1
-            return func(*args, **(kwargs or {}))
-
     counts = []
     for num_graphs in (2, 50):
-        torch.manual_seed(0)
-        n = 4 * num_graphs
-        batch = torch.arange(num_graphs).repeat_interleave(4)
-        edge_index = torch.stack([torch.arange(n), torch.arange(n) // 4 * 4])
+        given = leaves(flat(sample([4] * num_graphs, [[(0, 1), (2, 1)]] * num_graphs)))
         with Counting() as mode:
-            s = torch.randn(n, 3, requires_grad=True)
-            x = torch.randn(n, 2)
-            out = diff_pool(x, edge_index, s, batch=batch, backend=backend)
+            out = diff_pool(**given, backend=backend)
             (out.x.sum() + out.adj.sum() + out.link_loss + out.entropy_loss).backward()
         counts.append(mode.count)
     assert counts[0] == counts[1] > 0
@@ -129,22 +110,13 @@ def test_the_number_of_operations_does_not_grow_with_the_graphs(backend: str) ->
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", ZOO)
 def test_on_a_gpu(name: str) -> None:
-    def move(sample: Sample) -> Sample:
-        weight = sample.edge_weight
-        return Sample(
-            sample.x.cuda(),
-            sample.edge_index.cuda(),
-            sample.s.cuda().requires_grad_(),
-            sample.batch.cuda(),
-            sample.batch_size,
-            None if weight is None else weight.cuda(),
-        )
-
-    sample, expected = move(ZOO[name]), pool(ZOO[name])
-    pool(sample)  # what is loaded on first use may wait
+    expected, given = pool(ZOO[name]), flat(ZOO[name])
+    given = {k: v.cuda() if isinstance(v, Tensor) else v for k, v in given.items()}
+    given = leaves(given)
+    diff_pool(**given)  # what is loaded on first use may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
-        out = pool(sample)
+        out = diff_pool(**given)
         (out.x.sum() + out.link_loss + out.entropy_loss).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -1,25 +1,29 @@
-"""`DiffPoolNet`, the paper's architecture."""
+"""`DiffPoolNet`, the paper's architecture and its variants, and `DiffPoolCode2`."""
 
 from dataclasses import replace
 from typing import Any
 
-import numpy
 import pytest
 import torch
+from torch import Tensor
+from torch.testing import assert_close
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCN, GIN, GraphSAGE
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from graphs import ZOO, Sample
+from graphs import BACKENDS, ZOO, Sample, layer_arguments
 from pyg_diffpool import DiffPoolCode2, DiffPoolNet, DiffPoolNetOutput
 
 
-def run(net: DiffPoolNet, sample: Sample) -> DiffPoolNetOutput:
-    return net(
-        sample.x,
-        sample.edge_index,
-        batch=sample.batch,
-        batch_size=sample.batch_size,
-    )
+def run(net: DiffPoolNet, sample: Sample, **options: Any) -> DiffPoolNetOutput:
+    return net(**layer_arguments(sample), **options)
+
+
+def assert_learns_everywhere(net: torch.nn.Module, total: Tensor) -> None:
+    total.backward()
+    for parameter in net.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("gnn", [GraphSAGE, GCN, GIN])
@@ -33,10 +37,8 @@ def test_learns_at_every_level(
     out = run(net, ZOO[name])
     assert out.out.shape == (ZOO[name].batch_size, 2)
     assert len(out.levels) == (1 if isinstance(clusters, int) else len(clusters))
-    (out.out.square().sum() + out.link_loss + out.entropy_loss).backward()
-    for parameter in net.parameters():
-        assert parameter.grad is not None
-        assert parameter.grad.isfinite().all()
+    total = out.out.square().sum() + out.link_loss + out.entropy_loss
+    assert_learns_everywhere(net, total)
 
 
 @pytest.mark.parametrize("ratio", [None, 0.5])
@@ -49,42 +51,39 @@ def test_each_graph_for_itself_in_evaluation(ratio: float | None) -> None:
         nodes = (sample.batch == b).nonzero().flatten()
         inside = sample.batch[sample.edge_index[0]] == b
         alone = net(sample.x[nodes], sample.edge_index[:, inside] - int(nodes[0]))
-        torch.testing.assert_close(together[b], alone.out[0])
+        assert_close(together[b], alone.out[0])
 
 
-@pytest.mark.parametrize("backend", ["sparse", "padded"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_an_empty_graph_more_changes_nothing_in_training(backend: str) -> None:
-    sample = ZOO["ordinary"]
     outs = []
     for batch_size in (3, 4):
         torch.manual_seed(0)
         net = DiffPoolNet(3, 8, 2, [4, 2], ratio=0.5, backend=backend).double()
-        outs.append(run(net, replace(sample, batch_size=batch_size)))
+        outs.append(run(net, replace(ZOO["ordinary"], batch_size=batch_size)))
     few, more = outs
-    torch.testing.assert_close(more.out[:3], few.out)
-    torch.testing.assert_close(more.link_loss, few.link_loss)
-    torch.testing.assert_close(more.entropy_loss, few.entropy_loss)
+    assert_close(more.out[:3], few.out)
+    assert_close(more.link_loss, few.link_loss)
+    assert_close(more.entropy_loss, few.entropy_loss)
 
 
 def test_integer_features_are_embedded() -> None:
-    sample = ZOO["ordinary"]
     x = torch.randint(0, 4, (15, 2))
     net = DiffPoolNet([4, 7], 8, 2, 3).double()
-    out = run(net, replace(sample, x=x))
-    columns = net.encoder.columns
-    expected = columns[0].weight[x[:, 0]] + columns[1].weight[x[:, 1]]
-    torch.testing.assert_close(net.encoder(x), expected)
-    assert out.out.shape == (3, 2)
+    first, second = net.encoder.columns
+    assert_close(net.encoder(x), first.weight[x[:, 0]] + second.weight[x[:, 1]])
+    assert run(net, replace(ZOO["ordinary"], x=x)).out.shape == (3, 2)
 
 
 def test_reset_parameters() -> None:
-    net = DiffPoolNet([4, 7], 8, 2, [3, 2])
-    before = {name: p.clone() for name, p in net.named_parameters()}
-    net.reset_parameters()
-    matrices = [name for name, p in net.named_parameters() if p.dim() > 1]
-    assert matrices
-    for name in matrices:
-        assert not torch.equal(net.get_parameter(name), before[name])
+    code2 = DiffPoolCode2(5, 7, 3, 11, 2, hidden_channels=8, num_clusters=4)
+    for net in (DiffPoolNet([4, 7], 8, 2, [3, 2]), code2):
+        before = {name: p.clone() for name, p in net.named_parameters()}
+        net.reset_parameters()
+        matrices = [name for name, p in net.named_parameters() if p.dim() > 1]
+        assert matrices
+        for name in matrices:
+            assert not torch.equal(net.get_parameter(name), before[name])
 
 
 def test_clusters_that_do_not_exist_are_not_read_out() -> None:
@@ -99,99 +98,109 @@ def test_clusters_that_do_not_exist_are_not_read_out() -> None:
     assert (read[0] < -100).all()
 
 
-WHOLE = [numpy.int64(3), numpy.array(3), torch.tensor(3), 3.0, numpy.float32(3)]
-NOT_WHOLE = [2.5, True, "3", torch.tensor(True), torch.tensor([3]), None, float("inf")]
-
-
-@pytest.mark.parametrize("three", WHOLE, ids=repr)
-def test_whole_numbers_of_any_type(three: Any) -> None:
-    sample = ZOO["ordinary"]
-    for clusters in (three, [three, 2], (three,)):
-        net = DiffPoolNet(three, three, three, clusters).double()
-        out = net(sample.x, sample.edge_index, None, sample.batch, batch_size=three)
-        assert out.out.shape == (3, 3)
-        assert net.num_clusters[0] == 3
-        assert all(type(k) is int for k in net.num_clusters)
-    assert DiffPoolNet([three, 4], 3, 3, 3).encoder.cardinalities == [3, 4]
-    assert DiffPoolNet.paper(3, 2, three, hidden_channels=8).num_clusters == [1, 1]
-    words = DiffPoolCode2(4, 9, three, 7, hidden_channels=three, num_clusters=three)
-    x = torch.zeros(15, 3, dtype=torch.long)
-    assert words(x, sample.edge_index, sample.batch, three).out.shape == (3, 5, 7)
-
-
-@pytest.mark.parametrize("value", NOT_WHOLE, ids=repr)
-@pytest.mark.parametrize(
-    "name", ["in_channels", "hidden_channels", "out_channels", "num_clusters"]
-)
-def test_other_numbers_are_refused(name: str, value: Any) -> None:
-    if value is NOT_WHOLE[4] and name in ("in_channels", "num_clusters"):
-        return  # where it is a sequence of one
-    sizes = {"in_channels": 3, "hidden_channels": 8, "out_channels": 2}
-    sizes |= {"num_clusters": 4, name: value}
-    with pytest.raises(TypeError) as error:
-        DiffPoolNet(**sizes)
-    assert str(error.value) == (
-        f"Expected '{name}' to be a whole number (got {value!r})."
-    )
-
-
-def test_a_batch_size_that_is_not_whole_is_refused() -> None:
-    sample = ZOO["ordinary"]
-    net = DiffPoolNet(3, 8, 2, 4).double()
-    with pytest.raises(TypeError, match=r"'batch_size' to be a whole.*\(got 2\.5\)"):
-        net(sample.x, sample.edge_index, None, sample.batch, batch_size=2.5)
-    with pytest.raises(TypeError, match=r"'max_num_nodes' to be a whole.*got 2\.5"):
-        DiffPoolNet.paper(3, 2, 2.5)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_features_of_another_dtype_are_refused(dtype: torch.dtype) -> None:
     x, edge_index = torch.randn(5, 4), torch.tensor([[0, 1, 2], [1, 2, 3]])
     net = DiffPoolNet(4, 8, 2, [3, 2])
-    message = (
+    with pytest.raises(TypeError) as error:
+        net(x.to(dtype), edge_index)
+    assert str(error.value) == (
         f"Expected 'x' in torch.float32, the dtype of the model (got {dtype}). Cast it "
         f"with 'x.to(torch.float32)' or the model with '.to({dtype})'."
     )
-    with pytest.raises(TypeError) as error:
-        net(x.to(dtype), edge_index)
-    assert str(error.value) == message
     with torch.autocast("cpu", torch.bfloat16):
         assert net(x.bfloat16(), edge_index).out.shape == (1, 2)
+    double = net.double().eval()
+    plain = double(x.double(), edge_index)
+    assert plain.out.dtype == torch.double
+    assert_close(double(x.double(), edge_index, torch.ones(3).double()).out, plain.out)
 
 
-def test_a_model_in_double_precision() -> None:
-    x, edge_index = torch.randn(5, 4).double(), torch.tensor([[0, 1, 2], [1, 2, 3]])
-    net = DiffPoolNet(4, 8, 2, [3, 2]).double().eval()
-    plain = net(x, edge_index)
-    ones = net(x, edge_index, torch.ones(3).double())
-    assert plain.out.dtype == ones.out.dtype == torch.double
-    torch.testing.assert_close(ones.out, plain.out)
-    with pytest.raises(TypeError, match="float64, the dtype of the model"):
-        net(x.float(), edge_index)
+def test_code2_has_the_published_number_of_parameters() -> None:
+    net = DiffPoolCode2()
+    assert sum(p.numel() for p in net.parameters()) == 10_095_826
 
 
-def test_a_strided_batch_is_the_same() -> None:
+def test_code2_learns_everywhere_and_without_auxiliary_losses() -> None:
+    torch.manual_seed(0)
+    net = DiffPoolCode2(5, 7, 3, 11, 2, hidden_channels=8, num_clusters=4)
+    x = torch.stack([torch.randint(0, high, (15,)) for high in (5, 7, 40)], 1)
     sample = ZOO["ordinary"]
-    net = DiffPoolNet(3, 8, 2, [4, 2]).double().eval()
-    strided = replace(sample, batch=sample.batch.repeat_interleave(2)[::2])
-    for batch_size in (None, 3):
-        out = run(net, replace(strided, batch_size=batch_size))
-        torch.testing.assert_close(out.out, run(net, sample).out)
-    one = torch.zeros(1, dtype=torch.long).expand(15)
-    alone = net(sample.x, sample.edge_index).out
-    torch.testing.assert_close(net(sample.x, sample.edge_index, None, one).out, alone)
+    out = net(x, sample.edge_index, sample.batch, sample.batch_size)
+    assert out.out.shape == (3, 2, 11)
+    assert out.auxiliary_loss == 0
+    assert_learns_everywhere(net, out.out.square().sum())
 
 
-def test_given_clusters_must_be_a_tensor() -> None:
-    net = DiffPoolNet(3, 8, 2, 4, learn_assignment=False).double()
-    sample = ZOO["ordinary"]
-    with pytest.raises(TypeError, match=r"'clusters' to be a torch.Tensor \(got list"):
-        net(sample.x, sample.edge_index, clusters=[[0]] * 15)
+@pytest.mark.parametrize("variant", ["diffpool", "nolp"])
+@pytest.mark.parametrize(("num_levels", "clusters"), [(1, [4]), (2, [10, 2])])
+def test_paper_variants(variant: Any, num_levels: int, clusters: list[int]) -> None:
+    torch.manual_seed(0)
+    options = {"variant": variant, "num_levels": num_levels, "hidden_channels": 8}
+    net = DiffPoolNet.paper(3, 2, 40, **options).double()
+    out = run(net, ZOO["ordinary"])
+    assert [level.x.size(1) for level in out.levels] == clusters
+    link = 0 if variant == "nolp" else out.link_loss
+    assert_close(out.auxiliary_loss, link + out.entropy_loss)
+    assert_learns_everywhere(net, out.out.square().sum() + out.auxiliary_loss)
 
 
-def test_embeds_on_the_meta_device() -> None:
-    net = DiffPoolNet([4, 7], 8, 2, 3).to("meta")
-    out = net.encoder(torch.zeros(5, 2, dtype=torch.long, device="meta"))
-    assert out.shape == (5, 8)
-    out.sum().backward()
-    assert net.encoder.columns[1].weight.grad.shape == (7, 8)
+def paths(*sizes: int) -> Batch:
+    """Paths of so many nodes."""
+    graphs = []
+    for n in sizes:
+        node = torch.arange(n - 1)
+        edges = torch.stack([node, node + 1])
+        edges = torch.cat([edges, edges.flip(0)], 1)
+        graphs.append(Data(torch.randn(n, 3), edges))
+    return Batch.from_data_list(graphs)
+
+
+PATHS = paths(8, 3)
+# Pairs of neighbours, then halves of the path, or all three nodes.
+HALVES = [[0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 1], [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0]]
+HALVES = torch.tensor(HALVES).t()
+TORN = HALVES.clone()
+TORN[0, 1] = 1
+
+
+def by_given(clusters: Any, first: int = 4) -> DiffPoolNetOutput:
+    torch.manual_seed(0)
+    options = {"hidden_channels": 8, "num_clusters": [first, 2]}
+    net = DiffPoolNet.paper(3, 2, 16, variant="det", **options)
+    return net(PATHS.x, PATHS.edge_index, batch=PATHS.batch, clusters=clusters)
+
+
+def test_det_pools_by_the_given_clusters() -> None:
+    out = by_given(HALVES)
+    first, second = out.levels
+    expected = [[2, 1, 0, 0], [1, 2, 1, 0], [0, 1, 2, 1], [0, 0, 1, 2]]
+    assert first.adj[0].tolist() == expected
+    assert first.adj[1, :2, :2].tolist() == [[2, 1], [1, 0]]
+    assert second.adj.tolist() == [[[6, 1], [1, 6]], [[4, 0], [0, 0]]]
+    out.out.sum().backward()
+
+
+def test_det_clusters_that_no_node_has_change_nothing() -> None:
+    shifted = HALVES.clone()
+    shifted[PATHS.batch == 1, 0] += 2
+    for clusters, first in ((shifted, 4), (HALVES, 9)):
+        assert_close(by_given(clusters, first).out, by_given(HALVES).out)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "error", "message"),
+    [
+        (None, ValueError, "only then"),
+        ([[0]] * 11, TypeError, r"'clusters' to be a torch.Tensor \(got list"),
+        (HALVES.float(), TypeError, "int64"),
+        (HALVES[:, :1], ValueError, "shape"),
+        (HALVES + 1, ValueError, "below"),
+        (TORN, ValueError, "torn apart"),
+    ],
+)
+def test_det_refuses_clusters_that_do_not_fit(
+    clusters: Any, error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        by_given(clusters)

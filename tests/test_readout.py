@@ -1,74 +1,85 @@
-"""Readouts over real nodes only."""
+"""Readouts, and the number of clusters in use, over real nodes only."""
 
-from typing import Any
+import math
 
-import numpy
 import pytest
 import torch
+from torch import Tensor
+from torch.testing import assert_close
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
-from graphs import ZOO
-from pyg_diffpool import readout, to_padded
-from pyg_diffpool.readout import perplexity
+from graphs import ZOO, pad, pool
+from pyg_diffpool import DiffPool, DiffPoolNet, readout
+from pyg_diffpool.readout import perplexities, perplexity
 
 PYG = {"sum": global_add_pool, "mean": global_mean_pool, "max": global_max_pool}
+NAN = float("nan")
 
 
 @pytest.mark.parametrize("reduce", PYG)
 @pytest.mark.parametrize("name", ZOO)
-def test_equals_pyg(name: str, reduce: str) -> None:
+def test_readout_equals_pyg(name: str, reduce: str) -> None:
     sample = ZOO[name]
     expected = PYG[reduce](sample.x, sample.batch, sample.batch_size)
     flat = readout(sample.x, sample.batch, batch_size=sample.batch_size, reduce=reduce)
-    torch.testing.assert_close(flat, expected)
-    x, _, mask = to_padded(
-        sample.x, sample.edge_index, sample.batch, batch_size=sample.batch_size
-    )
-    x = x.masked_fill(~mask.unsqueeze(-1), float("nan"))
-    torch.testing.assert_close(readout(x, mask=mask, reduce=reduce), expected)
+    assert_close(flat, expected)
+    x, _, mask = pad(sample, sample.x)
+    x = x.masked_fill(~mask.unsqueeze(-1), NAN)
+    assert_close(readout(x, mask=mask, reduce=reduce), expected)
+    alone = PYG[reduce](sample.x, None)
+    assert_close(readout(sample.x, reduce=reduce), alone)
+    assert_close(readout(sample.x.unsqueeze(0), reduce=reduce), alone)
 
 
-@pytest.mark.parametrize("reduce", PYG)
-def test_a_single_graph(reduce: str) -> None:
-    x = torch.randn(4, 3)
-    expected = getattr(x, {"sum": "sum", "mean": "mean", "max": "amax"}[reduce])(0)
-    torch.testing.assert_close(readout(x, reduce=reduce)[0], expected)
-    torch.testing.assert_close(readout(x.unsqueeze(0), reduce=reduce)[0], expected)
+def used_clusters(assignment: Tensor, batch: Tensor) -> float:
+    """Graph by graph, number by number."""
+    used = []
+    for b in batch.unique():
+        mean = assignment[batch == b].detach().double().mean(0).tolist()
+        used.append(math.exp(-sum(p * math.log(p) for p in mean if p > 0)))
+    return sum(used) / len(used)
 
 
-@pytest.mark.parametrize("reduce", PYG)
-def test_gradcheck(reduce: str) -> None:
-    sample = ZOO["empty graph in the middle"]
-    x = sample.x.clone().requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda x: readout(x, sample.batch, batch_size=3, reduce=reduce), x
-    )
+@pytest.mark.parametrize("name", ZOO)
+def test_perplexity_equals_its_definition(name: str) -> None:
+    sample, k = ZOO[name], ZOO[name].s.size(1)
+    assignment = pool(sample).assignment
+    expected = pytest.approx(used_clusters(assignment, sample.batch))
+    used = perplexity(assignment, sample.batch, batch_size=sample.batch_size)
+    assert float(used) == expected
+    assert 1 - 1e-9 <= float(used) <= k + 1e-9
+    s, _, mask = pad(sample, assignment, max_num_nodes=80)
+    assert float(perplexity(s)) == expected
+    s[~mask] = NAN
+    assert float(perplexity(s, mask=mask)) == expected
 
 
-@pytest.mark.parametrize("batch_size", [None, 3, numpy.int64(3), 3.0, torch.tensor(3)])
-def test_a_strided_batch(batch_size: Any) -> None:
-    batch = torch.tensor([0, 0, 0, 1, 1, 2]).repeat_interleave(2)[::2]
-    x = torch.arange(6.0).view(6, 1)
-    out = readout(x, batch, batch_size=batch_size, reduce="sum")
-    assert out.flatten().tolist() == [3, 7, 5]
-    used = perplexity(torch.eye(3)[batch], batch, batch_size=batch_size)
-    assert used == 1
-    one = torch.zeros(1, dtype=torch.long).expand(6)
-    assert readout(x, one, reduce="sum").flatten().tolist() == [15]
-    torch.testing.assert_close(perplexity(torch.eye(6), one), torch.tensor(6.0))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_bounds_of_the_perplexity(dtype: torch.dtype) -> None:
+    eye = torch.eye(4, dtype=dtype)
+    for rows, expected in [(eye[[2, 2, 2]], 1.0), (eye, 4.0), (eye.repeat(9999, 1), 4)]:
+        assert_close(perplexity(rows), torch.tensor(float(expected)))
 
 
-@pytest.mark.parametrize("reduce", PYG)
-@pytest.mark.parametrize("form", ["flat", "one graph", "padded", "masked"])
-def test_on_the_meta_device(form: str, reduce: str) -> None:
-    x = torch.zeros((6, 4) if form in ("flat", "one graph") else (3, 2, 4))
-    x = x.to("meta").requires_grad_()
-    given = {
-        "flat": {"batch": torch.zeros(6, dtype=torch.long), "batch_size": 3},
-        "masked": {"mask": torch.ones(3, 2, dtype=torch.bool)},
-    }.get(form, {})
-    given = {k: v if k == "batch_size" else v.to("meta") for k, v in given.items()}
-    out = readout(x, reduce=reduce, **given)
-    assert out.shape == (1 if form == "one graph" else 3, 4)
-    (out.sum() + perplexity(x, **given)).backward()
-    assert x.grad.shape == x.shape
+def test_perplexities_of_every_level_of_a_net() -> None:
+    torch.manual_seed(0)
+    sample = ZOO["ordinary"]
+    net = DiffPoolNet(3, 8, 2, [5, 3], ratio=0.5).double()
+    first, second = net(sample.x, sample.edge_index, batch=sample.batch).levels
+    used = perplexities((first, second), sample.batch)
+    assert not any(value.requires_grad for value in used)
+    rows, graph = second.assignment[first.mask], first.mask.nonzero()[:, 0]
+    expected = [(first.assignment, sample.batch), (rows, graph)]
+    assert [float(value) for value in used] == [
+        pytest.approx(used_clusters(*given)) for given in expected
+    ]
+
+
+def test_the_gradient_of_the_perplexity_spreads_a_collapsed_assignment() -> None:
+    sample, s = ZOO["ordinary"], torch.zeros(15, 4).double()
+    s[:, 0] = 2
+    s.requires_grad_()
+    out = DiffPool()(sample.x, sample.edge_index, batch=sample.batch, s=s)
+    (grad,) = torch.autograd.grad(perplexity(out.assignment, sample.batch), s)
+    assert (grad[:, 0] < 0).all()
+    assert (grad[:, 1:] > 0).all()

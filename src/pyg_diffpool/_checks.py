@@ -31,8 +31,8 @@ def check_tensors(**values: object) -> None:
         if value is None:
             continue
         if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise wrong(TypeError, f"'{name}' to be a torch.Tensor", kind)
+            what = f"'{name}' to be a torch.Tensor"
+            raise wrong(TypeError, what, type(value).__name__)
         if value.layout != torch.strided:
             hint = f"Use '{name}.to_dense()'."
             raise wrong(TypeError, f"'{name}' to be dense", value.layout, hint)
@@ -46,8 +46,8 @@ def check_tensors(**values: object) -> None:
 def check_alike(**values: Tensor | None) -> None:
     """Of one device and one float dtype, unless autocast, which may mix them, is on."""
     check_tensors(**values)
-    tensors = [(name, t) for name, t in values.items() if t is not None]
-    floats = {name: t for name, t in tensors if t.is_floating_point()}
+    given = ((name, t) for name, t in values.items() if t is not None)
+    floats = {name: t for name, t in given if t.is_floating_point()}
     mixed = len({t.dtype for t in floats.values()}) > 1
     if mixed and not any(_modes.is_autocast(t.device.type) for t in floats.values()):
         got = ", ".join(f"'{name}' is {t.dtype}" for name, t in floats.items())
@@ -78,8 +78,6 @@ def check_shape(
     what: str, shape: Sequence[int], form: str, wanted: Sequence[Any], note: str = ""
 ) -> None:
     """`shape` as wanted, where a letter is any size but 0; `form` is all letters."""
-    if shape == wanted:
-        return
     fits = len(shape) == len(wanted)
     for size, want in zip(shape, wanted, strict=False):
         fits = fits and (size > 0 if isinstance(want, str) else size == want)
@@ -100,10 +98,8 @@ def check_between(
 def check_finite(**tensors: Tensor | None) -> None:
     """No NaN, no infinity."""
     for name, value in tensors.items():
-        if value is None or not value.is_floating_point():
-            continue
-        bad = ~value.isfinite()
-        if bool(bad.any()):
+        if value is not None and not bool(value.isfinite().all()):
+            bad = ~value.isfinite()
             first, at = float(value[bad][0]), bad.nonzero()[0].tolist()
             got = f"{first} at {at}, {int(bad.sum())} in all"
             hint = "Likely too large a learning rate, a division by zero or overflow."
@@ -124,9 +120,9 @@ def whole_number(name: str, value: object) -> int:
     if isinstance(value, (float, np.floating)) and value.is_integer():
         return int(value)
     number: Any = value
-    boolean = getattr(value, "dtype", type(value)) in (bool, torch.bool)
-    if not boolean and getattr(value, "ndim", 0) == 0:
-        with suppress(TypeError):
+    is_bool = getattr(value, "dtype", type(value)) in (bool, torch.bool)
+    with suppress(TypeError):
+        if not is_bool and getattr(value, "ndim", 0) == 0:
             return operator.index(number)
     raise wrong(TypeError, f"'{name}' to be a whole number", repr(value))
 
@@ -144,20 +140,19 @@ def check_unused(beside: str, **arguments: object) -> None:
             raise wrong(ValueError, what, kind, "It belongs to another form of input.")
 
 
-def check_not_empty(num_nodes: int) -> None:
-    """At least one node."""
-    if num_nodes == 0:
-        hint = "Skip empty mini-batches, e.g. with 'drop_last'."
-        raise wrong(ValueError, "a mini-batch of at least one node", "0 nodes", hint)
-
-
 def check_nodes(
     x: Tensor, batch: Tensor | None, batch_size: int | None, check: bool = False
 ) -> None:
     """Float features of at least one node, and the graph of each."""
     check_float("x", x, (2,))
-    check_not_empty(x.size(0))
+    _check_not_empty(x)
     check_batch(batch, batch_size, x, check)
+
+
+def _check_not_empty(x: Tensor) -> None:
+    if x.size(0) * x.size(-2) == 0:
+        hint = "Skip empty mini-batches, e.g. with 'drop_last'."
+        raise wrong(ValueError, "a mini-batch of at least one node", "0 nodes", hint)
 
 
 def check_edges(edge_index: Tensor, edge_weight: Tensor | None, x: Tensor) -> None:
@@ -211,14 +206,6 @@ def check_edge_attr(attr: Tensor | None, x: Tensor, shape: tuple[int, ...]) -> N
         check_shape("'edge_attr'", attr.shape, form, (*shape, "D"), " with D >= 1")
 
 
-def check_no_negative_weight(name: str, weight: Tensor) -> None:
-    """Weights that can weigh a mean."""
-    if bool((weight < 0).any()):
-        what = f"'{name}' of at least 0 for edge_reduce='mean'"
-        hint = "It weighs the mean; use edge_reduce='sum'."
-        raise wrong(ValueError, what, float(weight.min()), hint)
-
-
 def check_batch(
     batch: Tensor | None, batch_size: int | None, x: Tensor, check: bool = False
 ) -> None:
@@ -227,11 +214,10 @@ def check_batch(
     if batch_size is not None and batch_size < 1:
         raise wrong(ValueError, "'batch_size' of at least 1", batch_size)
     if batch is None:
-        if batch_size not in (None, 1):
-            what = f"'batch' for a 'batch_size' of {batch_size}"
-            hint = "Without 'batch', all nodes are one graph."
-            raise wrong(ValueError, what, None, hint)
-        return
+        if batch_size in (None, 1):
+            return
+        what = f"'batch' for a 'batch_size' of {batch_size}"
+        raise wrong(ValueError, what, None, "Without 'batch', all nodes are one graph.")
     n = x.size(0)
     check_dtype("batch", batch, torch.long)
     check_shape("'batch'", batch.shape, "[N]", (n,), ", an entry for each row of 'x'")
@@ -242,7 +228,10 @@ def check_batch(
         return
     if not ascends_within(batch, sys.maxsize):
         hint = "Sort the nodes by graph first; PyG's DataLoader yields them so."
-        got = _first_descent(batch)
+        got = f"the negative entry {int(batch.min())}"
+        if batch.min() >= 0:
+            at = int((batch.diff() < 0).nonzero()[0])
+            got = f"{int(batch[at])} before {int(batch[at + 1])} at position {at}"
         raise wrong(ValueError, "'batch' to ascend from 0", got, hint)
     if batch_size is not None and int(batch[-1]) >= batch_size:
         what = f"entries of 'batch' below 'batch_size' = {batch_size}"
@@ -259,13 +248,6 @@ def ascends_within(index: Tensor, stop: int) -> bool:
         return True
     in_range = values[0] >= 0 and values[-1] < stop
     return bool(in_range and (values[1:] >= values[:-1]).all())
-
-
-def _first_descent(batch: Tensor) -> str:
-    if int(batch.min()) < 0:
-        return f"the negative entry {int(batch.min())}"
-    at = int((batch[1:] < batch[:-1]).nonzero()[0])
-    return f"{int(batch[at])} before {int(batch[at + 1])} at position {at}"
 
 
 def check_same_graph(edge_index: Tensor, batch: Tensor) -> None:
@@ -303,7 +285,7 @@ def check_padded(x: Tensor, adj: Tensor, mask: Tensor | None) -> None:
     check_float("adj", adj, (3,), hint)
     check_alike(x=x, adj=adj)
     b, m = x.shape[:2]
-    check_not_empty(b * m)
+    _check_not_empty(x)
     check_shape("a dense 'adj'", adj.shape, "[B, M, M]", (b, m, m))
     check_mask(mask, x)
 

@@ -4,9 +4,8 @@ One `SparseGraph` is made per mini-batch from the edges as they come and serves 
 layer and the pooling: rows sorted, repeated edges summed, the transpose found once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -38,8 +37,6 @@ class SparseGraph:
     ptr: Tensor  # [B + 1], graph b holds the nodes ptr[b]:ptr[b + 1]
     order: Tensor | None = None  # [E]
     symmetric: Tensor | None = None  # [], boolean, on the CPU
-    transpose: Callable[[], Tensor] | None = None  # gives the transpose's order, cached
-    columns_ascend: bool = True
     _narrow: tuple[Tensor, Tensor] | None = None
     _values: Tensor | None = None
     _indices: Indices | None = None
@@ -62,8 +59,7 @@ class SparseGraph:
         """The entries of A, `[E]`, with the gradient of the weights."""
         if self._values is None or self._values.dtype != dtype:
             if self.weight is None:
-                ones = torch.ones(self.row.numel(), dtype=dtype, device=self.row.device)
-                self._values = ones
+                self._values = torch.ones_like(self.row, dtype=dtype)
             else:
                 self._values = self.weight.to(dtype).contiguous()
         return self._values
@@ -71,8 +67,7 @@ class SparseGraph:
     def square_sum(self) -> Tensor:
         r""":math:`\|A\|_F^2`, `[]`, float64, without gradient."""
         if self.weight is None:
-            e, device = float(self.row.numel()), self.row.device
-            return torch.tensor(e, dtype=torch.double, device=device)
+            return self.row.new_full((), self.row.numel(), dtype=torch.double)
         return self.weight.detach().double().square().sum()
 
     def is_symmetric(self) -> Tensor:
@@ -96,9 +91,8 @@ class SparseGraph:
     def pattern(self) -> Indices:
         """The same for a matrix with other values, which need the transpose's order."""
         if self._pattern is None:
-            order = None if self.transpose is None else self.transpose()
             crow, col = self.compressed()
-            self._pattern = Indices(crow, col, *_transpose(self.row, col, crow, order))
+            self._pattern = Indices(crow, col, *_transpose(self.row, col, crow))
         return self._pattern
 
     def stays_within(self, batch: Tensor) -> bool:
@@ -106,25 +100,20 @@ class SparseGraph:
 
         Sources must be in range, targets need not be: a row's first and last tell.
         """
-        if not self.columns_ascend:
-            return torch.equal(batch[self.row], batch[self.col])
         tensors = self.col, self.crow, self.ptr, batch
         cols, starts, bounds, graph = (t.cpu().numpy() for t in tensors)
         rows = np.flatnonzero(starts[1:] > starts[:-1])
         graph = graph[rows]
         first, last = cols[starts[rows]], cols[starts[rows + 1] - 1]
-        above, below = first >= bounds[graph], last < bounds[graph + 1]
-        return bool(above.all() and below.all())
+        return bool(((first >= bounds[graph]) & (last < bounds[graph + 1])).all())
 
     def mm(self, x: Tensor, transposed: bool = False) -> Tensor:
         r""":math:`A X` or :math:`A^\top X`, `[N, C]`."""
-        out: Tensor = spmm(self.values(x.dtype), x, transposed, *self.indices())
-        return out
+        return spmm(self.values(x.dtype), x, transposed, *self.indices())
 
     def edge_products(self, left: Tensor, right: Tensor) -> Tensor:
         r""":math:`L_i \cdot R_j` for every edge from i to j, `[E]`."""
-        out: Tensor = edge_products(left, right, *self.pattern())
-        return out
+        return edge_products(left, right, *self.pattern())
 
 
 def batch_pointer(batch: Tensor | None, batch_size: int | None, like: Tensor) -> Tensor:
@@ -151,12 +140,14 @@ def make_graph(
     Whether they are is looked at on a CPU; elsewhere the look would wait. Repeated
     edges are counted in `dtype`, and weights summed in float64.
     """
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()
     if _modes.may_read_values(edge_index):
-        is_kept = isinstance(edge_index, EdgeIndex) and edge_index.is_sorted
-        find: Any = _cached_graph if is_kept else _sorted_graph
-        graph: SparseGraph | None = find(edge_index, edge_weight, ptr, num_nodes)
-        if graph is not None:
-            return graph
+        row, col = edge_index.contiguous()
+        if ascends_within(row, num_nodes):
+            crow = _compress(row, num_nodes)
+            if _rises_between(col, crow):
+                return SparseGraph(row, col, crow, edge_weight, ptr)
     row, col, crow, order, run, count, symmetric = _sort_edges(edge_index, num_nodes)
     if edge_weight is None:
         weight = count.to(dtype)
@@ -166,46 +157,6 @@ def make_graph(
         weight = summed.to(torch.promote_types(edge_weight.dtype, dtype))
     told = symmetric if edge_weight is None else None
     return SparseGraph(row, col, crow, weight, ptr, order, told)
-
-
-def _sorted_graph(
-    edge_index: Tensor, edge_weight: Tensor | None, ptr: Tensor, num_nodes: int
-) -> SparseGraph | None:
-    """The graph of edges that ascend strictly, sources in range; `None` for others."""
-    row, col = edge_index.contiguous()
-    if not ascends_within(row, num_nodes):
-        return None
-    crow = _compress(row, num_nodes)
-    if not _rises_between(col, crow):
-        return None
-    return SparseGraph(row, col, crow, edge_weight, ptr)
-
-
-def _cached_graph(
-    edges: EdgeIndex, edge_weight: Tensor | None, ptr: Tensor, num_nodes: int
-) -> SparseGraph | None:
-    """The same by what an `EdgeIndex` was once sorted by, which it keeps."""
-    row, col = edges.as_tensor()
-    if edges.is_sorted_by_row:
-        graph = _sorted_graph(edges.as_tensor(), edge_weight, ptr, num_nodes)
-        if graph is not None:
-            graph.transpose = lambda: _usable(edges.get_csc()[1])
-        return graph
-    check_range(edges.as_tensor(), num_nodes)
-    if _sorted_graph(edges.as_tensor().flip(0), None, ptr, num_nodes) is None:
-        return None
-    order = _usable(edges.get_csr()[1])
-    weight = None if edge_weight is None else edge_weight[order]
-    row, col = row[order], col[order]
-    crow, by_column = _compress(row, num_nodes), _inverse(order)
-    known = order, None, lambda: by_column, False
-    return SparseGraph(row, col, crow, weight, ptr, *known)
-
-
-def _usable(order: Tensor) -> Tensor:
-    """An order that was cached in inference mode, for training too."""
-    made_there = order.is_inference() and not torch.is_inference_mode_enabled()
-    return order.clone() if made_there else order
 
 
 def _fake_sort(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
@@ -240,37 +191,25 @@ def _sort_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
     return row, col, crow, order, first, count, symmetric
 
 
-def _fake_transpose(
-    row: Tensor, col: Tensor, crow: Tensor, order: Tensor | None
-) -> tuple[Tensor, ...]:
+def _fake_transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, ...]:
     return torch.empty_like(crow), torch.empty_like(col), torch.empty_like(row)
 
 
 @kernel(
-    "transpose(Tensor row, Tensor col, Tensor crow, Tensor? order) -> "
-    "(Tensor, Tensor, Tensor)",
+    "transpose(Tensor row, Tensor col, Tensor crow) -> (Tensor, Tensor, Tensor)",
     _fake_transpose,
 )
-def _transpose(
-    row: Tensor, col: Tensor, crow: Tensor, order: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Row pointer and columns of the transpose, and the order of its entries."""
-    if order is None:
-        order = torch.argsort(col, stable=True)
+    order = torch.argsort(col, stable=True)
     ends = col.index_select(0, order)
     crow_t = _compress(ends.to(row.dtype), crow.numel() - 1).to(crow.dtype)
-    return crow_t, row.index_select(0, order).to(col.dtype), order.to(row.dtype)
+    return crow_t, row.index_select(0, order).to(col.dtype), order
 
 
 def _compress(row: Tensor, num_nodes: int) -> Tensor:
     """Where each row starts, `[N + 1]`, from rows that ascend."""
     return torch._convert_indices_from_coo_to_csr(row.contiguous(), num_nodes)
-
-
-def _inverse(order: Tensor) -> Tensor:
-    """The order that undoes `order`, `[E]`."""
-    position = torch.arange(order.numel(), device=order.device)
-    return torch.empty_like(position).scatter_(0, order, position)
 
 
 def _is_symmetric(crow: Tensor, col: Tensor) -> bool:
@@ -283,13 +222,15 @@ def _is_symmetric(crow: Tensor, col: Tensor) -> bool:
     """
     n = crow.numel() - 1
     ones = torch.ones_like(col, dtype=torch.float)
-    probes, wide = _few_probes() if n <= _FEW else _probes(n)
+    make = _probes.__wrapped__ if n > _FEW else _probes  # kept for small ones
+    probes, wide = make(max(n, _FEW))
     with without_autocast("cpu"):
         sums = csr(crow, col, ones) @ probes[:n]
     products = wide[:, :n] @ sums.numpy().astype(np.float64)
     return np.array_equal(products, products.T)
 
 
+@lru_cache(maxsize=1)
 def _probes(num_nodes: int) -> tuple[Tensor, Any]:
     """Four vectors of random integers within 2^12, `[N, 4]`, always the same.
 
@@ -299,12 +240,6 @@ def _probes(num_nodes: int) -> tuple[Tensor, Any]:
     probes = torch.empty(num_nodes, 4, dtype=torch.float, device="cpu")
     probes.random_(-(1 << 12), 1 << 12, generator=fixed)
     return probes, probes.t().double().numpy()
-
-
-@cache
-def _few_probes() -> tuple[Tensor, Any]:
-    """For small mini-batches made once."""
-    return _probes(_FEW)
 
 
 def _rises_between(

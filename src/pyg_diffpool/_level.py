@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool import _modes
+from pyg_diffpool._checks import wrong
 
 BLOCK = 2**17  # elements of a matrix that stay in the cache
 
@@ -59,10 +60,8 @@ def cluster_budget(
     if ratio is None or not s.is_floating_point():
         return num_clusters
     if num_clusters is not None:
-        raise ValueError(
-            f"Expected either 'ratio' or 'num_clusters' (got {ratio} and "
-            f"{num_clusters}). Leave one out."
-        )
+        what, got = "either 'ratio' or 'num_clusters'", f"{ratio} and {num_clusters}"
+        raise wrong(ValueError, what, got, "Leave one out.")
     return (ratio * sizes.double() - 1e-9).ceil().long().clamp(max=s.size(-1))
 
 
@@ -103,11 +102,7 @@ def softmax_with_entropy(
 
 
 def softmax_into(s: Tensor, logits: Tensor) -> Tensor:
-    """Fill in the softmax; the entropy of each row `[R]`.
-
-    On a CPU a large matrix is gone through in blocks of rows that stay in the cache:
-    whole temporaries of 2.5 MB took three times as long, most of it for fresh memory.
-    """
+    """Fill in the softmax; the entropy of each row `[R]`."""
     parts = []
     for rows, out in _row_blocks(logits, s):
         p, entropy = softmax_with_entropy(rows, out if out.dtype.itemsize > 2 else None)
@@ -138,7 +133,11 @@ def softmax_backward(
 
 
 def _row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Blocks of rows of the first matrix, with the same rows of the others."""
+    """Blocks of rows of the first matrix, with the same rows of the others.
+
+    On a CPU they stay in the cache: whole temporaries of 2.5 MB took three times as
+    long, most of it for fresh memory.
+    """
     flat = [m.flatten(0, -2) for m in matrices]
     if flat[0].device.type != "cpu" or flat[0].numel() <= BLOCK:
         return iter([tuple(flat)])

@@ -9,6 +9,7 @@ other loss, the entropy of the assignment, comes with its softmax in `_level.py`
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from pyg_diffpool import _modes
 from pyg_diffpool._graph import SparseGraph
+from pyg_diffpool._level import Level
 
 CANCELLATION = 2.0**-6
 RESOLUTION = 8 * torch.finfo(torch.double).eps
@@ -26,8 +28,8 @@ _SAFE = 1e-15, 1e15  # float32 norms whose squares are in float32's range
 def frobenius(matrix: Tensor) -> Tensor:
     """The norm of a dense matrix, `[]`, float64, without gradient.
 
-    On a CPU by rows, whose norms lose no digits in float32: one over all entries loses
-    three of seven at ten million, and a float64 copy takes its memory.
+    On a CPU by rows: one over ten million float32 entries loses three of seven digits,
+    and a float64 copy takes its memory.
     """
     if matrix.dtype == torch.float and _modes.may_read_values(matrix):
         rows = torch.linalg.vector_norm(matrix, dim=-1)
@@ -36,11 +38,6 @@ def frobenius(matrix: Tensor) -> Tensor:
             return norm
     norm = torch.linalg.vector_norm(matrix, dtype=torch.double)
     return norm
-
-
-def trace(adj: Tensor) -> Tensor:
-    """Of all blocks together, `[]`, float64."""
-    return adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
 
 
 def expanded_norm(
@@ -57,7 +54,8 @@ def expanded_norm(
     """
     if not _modes.may_read_values(gram):
         return exact()
-    parts = adj_square, trace(pooled_adj), frobenius(gram).square()
+    trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
+    parts = adj_square, trace, frobenius(gram).square()
     a, t, g = (part.item() for part in parts)  # numbers take less time than tensors
     square = a - 2 * t + g
     if square < CANCELLATION * (a + g):
@@ -126,48 +124,8 @@ def _random_pairs(ptr: Tensor, num_draws: int) -> tuple[Tensor, Tensor, Tensor]:
     return ptr[b] + left, ptr[b] + right, last[-1]
 
 
-def is_shared() -> bool:
-    """Whether other processes compute parts of the same training step.
-
-    Without gradients, as where one process evaluates alone, nobody is waited for.
-    """
-    return (
-        dist.is_available()
-        and dist.is_initialized()
-        and dist.get_world_size() > 1
-        and torch.is_grad_enabled()
-    )
-
-
-def sum_over_ranks(local: Tensor) -> Tensor:
-    """Values summed over all processes in one exchange, in the shape that they have.
-
-    The gradient of a sum in the value of this process is the number of processes R:
-    DDP takes the mean over processes, which makes it the 1 of one process that has it
-    all.
-    """
-    total = local.detach().clone()
-    dist.all_reduce(total)
-    return total + dist.get_world_size() * (local - local.detach())
-
-
-def max_over_ranks(value: Tensor) -> Tensor:
-    """The largest value of any process, `[]`, without gradient."""
-    top = value.detach().clone()
-    dist.all_reduce(top, dist.ReduceOp.MAX)
-    return top
-
-
-def loss_counts(
-    sizes: Tensor,  # [B], nodes of each graph
-) -> Tensor:
-    """Pairs of nodes within graphs, and nodes, `[2]`, float64."""
-    wide = sizes.double()
-    return torch.stack([wide.dot(wide), wide.sum()])
-
-
-def loss_divisors(
-    counts: Tensor,  # [2], float64
+def _divisors(
+    counts: Tensor,  # [2], pairs of nodes within graphs, and nodes; float64
     num_graphs: int | Tensor,  # []
     largest: Tensor,  # [], nodes of the largest graph
     normalize: bool | str,
@@ -181,22 +139,61 @@ def loss_divisors(
     return counts.clamp(min=1)
 
 
-def shared_losses(
-    link: Tensor,  # [], of this process, undivided
-    entropy: Tensor,  # []
-    counts: Tensor,  # [2]
-    num_graphs: int,
-    largest: Tensor,  # []
-    normalize: bool | str,
-    is_norm: bool,
-) -> tuple[Tensor, Tensor]:
-    """Those of the joined mini-batch of all processes; squares of norms add."""
-    link, entropy = link.double(), entropy.double()
-    own = torch.stack([link.square() if is_norm else link, entropy])
-    graphs = counts.new_full((1,), num_graphs)
-    total = sum_over_ranks(torch.cat([own, counts, graphs]))
-    link = root(total[0]) if is_norm else total[0]
-    if normalize == "padded":
-        largest = max_over_ranks(largest)
-    divisors = loss_divisors(total[2:4], total[4], largest, normalize)
-    return link / divisors[0], total[1] / divisors[1]
+class Losses:
+    """What becomes of the losses of a level, of all processes' where they share."""
+
+    def __init__(
+        self,
+        sizes: Tensor,  # [B], nodes of each graph
+        num_graphs: int,
+        largest: Tensor,  # []
+        options: Any,  # `normalize`, `link` and `sync_losses` of `diff_pool`
+        dtype: torch.dtype,  # of the features
+    ) -> None:
+        wide = sizes.double()
+        self.counts = torch.stack([wide.dot(wide), wide.sum()])
+        self.rest = num_graphs, largest, options.normalize
+        self.is_bce = options.link == "bce"
+        self.dtype = torch.promote_types(dtype, torch.float)
+        self.is_shared = options.sync_losses and _is_one_of_several()
+        self.divisors = torch.ones_like(self.counts)
+        if not self.is_shared:  # else sums are divided
+            self.divisors = _divisors(self.counts, *self.rest)
+
+    def of(self, level: Level, bce: Callable[[], Tensor]) -> Level:
+        """The level with its final losses."""
+        link, entropy = level.link_loss, level.entropy_loss
+        if self.is_bce:
+            link = bce() / self.divisors[0]
+        if self.is_shared:
+            link, entropy = self._joined(link.double(), entropy.double())
+        link, entropy = link.to(self.dtype), entropy.to(self.dtype)
+        return level._replace(link_loss=link, entropy_loss=entropy)
+
+    def _joined(self, link: Tensor, entropy: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of the joined mini-batch of all processes; squares of norms add.
+
+        The gradient of a sum in the value of this process is the number of processes R:
+        DDP takes the mean over processes, which makes it the 1 of one process that has
+        it all.
+        """
+        num_graphs, largest, normalize = self.rest
+        own = torch.stack([link if self.is_bce else link.square(), entropy])
+        local = torch.cat([own, self.counts, self.counts.new_full((1,), num_graphs)])
+        total, largest = local.detach().clone(), largest.detach().clone()
+        dist.all_reduce(total)
+        if normalize == "padded":
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        total = total + dist.get_world_size() * (local - local.detach())
+        link = total[0] if self.is_bce else root(total[0])
+        divisors = _divisors(total[2:4], total[4], largest, normalize)
+        return link / divisors[0], total[1] / divisors[1]
+
+
+def _is_one_of_several() -> bool:
+    """Whether other processes compute parts of the same training step.
+
+    Without gradients, as where one process evaluates alone, nobody is waited for.
+    """
+    there_are = dist.is_available() and dist.is_initialized()
+    return there_are and dist.get_world_size() > 1 and torch.is_grad_enabled()

@@ -11,24 +11,26 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.typing import Adj, SparseTensor
-from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
+from torch_geometric.typing import Adj
+from torch_geometric.utils import is_sparse, to_edge_index
 
 from pyg_diffpool import _checks, _modes
 from pyg_diffpool._graph import SparseGraph, batch_pointer, make_graph
 from pyg_diffpool.padding import to_flat
 
 T = TypeVar("T")
+# `[2, E]`, weights `[E]` or `None` where all are 1, features `[E, D]` or `None`.
+EdgeList = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 def kept(method: Callable[[Any], T]) -> T:
-    """A property computed once: `cached_property` without its lock.
+    """A property computed once, without gradient once more: a `cached_property`.
 
-    `torch.compile` cannot trace that of Python 3.10 and 3.11.
+    The lock of that in Python 3.10 and 3.11 is none that `torch.compile` can trace.
     """
-    name = f"_{method.__name__}"
 
     def get(self: Any) -> Any:
+        name = f"_{method.__name__}_{torch.is_grad_enabled()}"
         if not hasattr(self, name):
             setattr(self, name, method(self))
         return getattr(self, name)
@@ -43,26 +45,21 @@ def is_dense(adj: Adj, x: Tensor) -> bool:
     """
     if not isinstance(adj, Tensor) or adj.layout != torch.strided:
         return False
-    if not adj.is_floating_point() or adj.dim() != 2 or adj.size(0) != 2:
-        return adj.is_floating_point()
-    return adj.shape == (x.size(0), x.size(0))
+    is_list = adj.dim() == 2 and adj.size(0) == 2
+    is_square = is_list and adj.shape == (x.size(0), x.size(0))
+    return adj.is_floating_point() and (is_square or not is_list)
 
 
 def to_edges(
-    adj: Any,
-    edge_weight: Tensor | None,  # [E]
-    edge_attr: Tensor | None,  # [E, D]
-    x: Tensor,  # [N, C]
+    adj: Any, edge_weight: Tensor | None, edge_attr: Tensor | None, x: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """The edge list `[2, E]` and its weights `[E]` or `None`.
 
     A sparse tensor always has values; ones without a gradient are no weights. They are
     read back from the device.
     """
-    if isinstance(adj, SparseTensor):
-        (row, col, value), shape = adj.coo(), adj.sparse_sizes()
-    elif isinstance(adj, Tensor) and is_torch_sparse_tensor(adj):
-        ((row, col), value), shape = to_edge_index(adj), adj.shape[:2]
+    if is_sparse(adj):
+        (row, col), value = to_edge_index(adj)
     elif isinstance(adj, Tensor):
         return adj.as_tensor() if isinstance(adj, EdgeIndex) else adj, edge_weight
     else:
@@ -70,14 +67,31 @@ def to_edges(
         raise _checks.wrong(TypeError, f"'adj' to be {forms}", type(adj).__name__)
     beside = "a sparse 'adj', whose values are the weights"
     _checks.check_unused(beside, edge_weight=edge_weight)
-    _checks.check_sparse(shape, value, edge_attr, x)
-    unread = value is None or value.requires_grad or value.is_meta
+    _checks.check_sparse((adj.size(0), adj.size(1)), value, edge_attr, x)
+    unread = value.requires_grad or value.is_meta
     are_ones = not unread and not torch.compiler.is_compiling() and (value == 1).all()
     return torch.stack([col, row]), None if are_ones else value
 
 
 @dataclass(eq=False)
-class FlatGraph:
+class _Form:
+    """What both forms share."""
+
+    is_turned: bool = field(default=False, kw_only=True)  # sums run against the edges
+
+    @kept
+    def turned(self) -> Any:
+        """The graph with its edges turned round, for sums."""
+        return replace(self, is_turned=not self.is_turned)
+
+    def features(self) -> dict[str, Tensor | None]:
+        """The floating-point tensors that the caller gave, by name."""
+        names = ("adj", "edge_weight", "edge_attr")
+        return {name: vars(self)[name] for name in names if name in vars(self)}
+
+
+@dataclass(eq=False)
+class FlatGraph(_Form):
     """PyG's sparse form; sums over neighbours are sparse products."""
 
     edge_index: Tensor  # [2, E], as the caller gave it
@@ -86,19 +100,13 @@ class FlatGraph:
     batch: Tensor  # [N], the graph of each node
     sparse: SparseGraph
     edge_mask: Tensor | None = None  # [E], in the weights
+    unmasked: "FlatGraph | None" = None
 
     @property
-    def edges(self) -> tuple[Tensor, Tensor | None]:
-        """Edge list `[2, E]` and weights `[E]`, `None` where all are 1."""
-        return self.edge_index, self.edge_weight
-
-    @property
-    def edge_features(self) -> Tensor | None:
-        return self.edge_attr
-
-    def features(self) -> dict[str, Tensor | None]:
-        """The floating-point tensors that the caller gave, by name."""
-        return {"edge_weight": self.edge_weight, "edge_attr": self.edge_attr}
+    def edges(self) -> EdgeList:
+        """As the caller gave them, or turned round."""
+        edge_index = self.edge_index.flip(0) if self.is_turned else self.edge_index
+        return edge_index, self.edge_weight, self.edge_attr
 
     @property
     def batch_size(self) -> int:
@@ -118,30 +126,23 @@ class FlatGraph:
         """Nodes of the largest graph, `[]`."""
         return self.sizes.max()
 
-    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
-        r""":math:`A^\top X`, or :math:`A X` for flow `"target_to_source"`, `[N, C]`."""
-        return self.sparse.mm(x, transposed=flow == "source_to_target")
+    def neighbor_sum(self, x: Tensor) -> Tensor:
+        r""":math:`A^\top X`, over the edges into each node, `[N, C]`."""
+        return self.sparse.mm(x, transposed=not self.is_turned)
 
-    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+    def neighbor_mean(self, x: Tensor) -> Tensor:
         """The sum over the degree, or over 1 where that is less, `[N, C]`."""
-        degree = self.in_degree if flow == "source_to_target" else self.out_degree
-        return self.neighbor_sum(x, flow) / degree.to(x.dtype).clamp(min=1)
+        return self.neighbor_sum(x) / self.degree.to(x.dtype).clamp(min=1)
 
     @kept
-    def in_degree(self) -> Tensor:
-        """Sum of the weights of the edges into each node, `[N, 1]`."""
-        return self._degree(self.sparse.col.long())
-
-    @kept
-    def out_degree(self) -> Tensor:
-        """Sum of the weights of the edges out of each node, `[N, 1]`."""
-        return self._degree(self.sparse.row)
-
-    def _degree(self, ends: Tensor) -> Tensor:
-        weight, dtype = self.sparse.weight, torch.float
-        if weight is not None:  # sums in half precision would saturate
-            dtype = torch.promote_types(weight.dtype, dtype)
-        values = self.sparse.values(dtype)
+    def degree(self) -> Tensor:
+        """Sum of the weights of the edges into each node, `[N, 1]`, without a mask."""
+        if self.unmasked is not None:
+            return self.unmasked.degree
+        ends = self.sparse.row if self.is_turned else self.sparse.col.long()
+        given = torch.float if self.sparse.weight is None else self.sparse.weight.dtype
+        wide = torch.promote_types(given, torch.float)  # sums in half would saturate
+        values = self.sparse.values(wide)
         zeros = values.new_zeros(self.num_nodes)
         return zeros.index_add(0, ends, values).unsqueeze(-1)
 
@@ -152,23 +153,23 @@ class FlatGraph:
         loops = (row == self.sparse.col).long()
         return loops.new_zeros(self.num_nodes).index_add(0, row, loops) > 0
 
-    def weighted(self, factor: Tensor) -> "FlatGraph":
+    def masked(self, mask: Tensor) -> "FlatGraph":
         """The graph with every edge weight multiplied by a factor, `[E]`."""
-        weight = factor if self.edge_weight is None else factor * self.edge_weight
+        weight = mask if self.edge_weight is None else mask * self.edge_weight
         dtype = torch.promote_types(weight.dtype, torch.float)
-        where = self.sparse.ptr, self.num_nodes, dtype
-        sparse = make_graph(self.edge_index, weight, *where)
-        return replace(self, edge_weight=weight, sparse=sparse, edge_mask=factor)
+        ptr, n = self.sparse.ptr, self.num_nodes
+        sparse = make_graph(self.edge_index, weight, ptr, n, dtype)
+        changed: Any = {"edge_weight": weight, "edge_mask": mask, "unmasked": self}
+        return replace(self, sparse=sparse, **changed)
 
 
 @dataclass(eq=False)
-class PaddedGraph:
+class PaddedGraph(_Form):
     """Dense blocks with a mask, such as pooled graphs; sums are batched products."""
 
     adj: Tensor  # [B, M, M]
     mask: Tensor | None = None  # [B, M]; None is all
     edge_attr: Tensor | None = None  # [B, M, M, D]
-    _means: dict[str, Tensor] = field(default_factory=dict)
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, *]` to the rows of real nodes, `[R, *]`."""
@@ -182,6 +183,11 @@ class PaddedGraph:
             return rows.view(b, m, c)
         return rows.new_zeros(b * m, c).index_copy(0, self.nodes, rows).view(b, m, c)
 
+    def zeroed(self, x: Tensor) -> Tensor:
+        """`[B, M, C]` with zeros for padding."""
+        mask = self.mask
+        return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
+
     @kept
     def nodes(self) -> Tensor:
         """Where the real nodes stand among the `B * M` rows, `[R]`."""
@@ -189,21 +195,15 @@ class PaddedGraph:
         return self.mask.flatten().nonzero().squeeze(1)
 
     @kept
-    def edges(self) -> tuple[Tensor, Tensor | None]:
-        """The non-zero entries, read back from the device; without weights if all 1."""
+    def edges(self) -> EdgeList:
+        """The non-zero entries, read back from the device."""
         x = self.adj.new_zeros(*self.adj.shape[:2], 1)
         _, edge_index, weight, _ = to_flat(x, self.adj, self.mask)
         are_ones = not self.adj.requires_grad
         are_ones = are_ones and bool(((self.adj == 0) | (self.adj == 1)).all())
-        return edge_index, None if are_ones else weight
-
-    def features(self) -> dict[str, Tensor | None]:
-        return {"adj": self.adj, "edge_attr": self.edge_attr}
-
-    @property
-    def edge_features(self) -> Tensor | None:
-        """Those of the non-zero entries, read back from the device."""
-        return None if self.edge_attr is None else self.edge_attr[self.adj != 0]
+        attr = None if self.edge_attr is None else self.edge_attr[self.adj != 0]
+        edge_index = edge_index.flip(0) if self.is_turned else edge_index
+        return edge_index, None if are_ones else weight, attr
 
     @property
     def batch(self) -> Tensor:
@@ -227,26 +227,26 @@ class PaddedGraph:
         """Rows of a block, padding included, `[]`."""
         return torch.full((), self.adj.size(1), device=self.adj.device)
 
-    def neighbor_sum(self, x: Tensor, flow: str) -> Tensor:
-        adj = self.adj.mT if flow == "source_to_target" else self.adj
-        return self.rows(adj.to(x.dtype) @ self.blocks(x))
+    @property
+    def _receiving(self) -> Tensor:
+        """`[B, M, M]`, whose rows are the nodes that receive."""
+        return self.adj if self.is_turned else self.adj.mT
 
-    def neighbor_mean(self, x: Tensor, flow: str) -> Tensor:
+    @kept
+    def _averaging(self) -> Tensor:
+        return self._receiving / self._receiving.sum(2, keepdim=True).clamp(min=1)
+
+    def neighbor_sum(self, x: Tensor) -> Tensor:
+        return self.rows(self._receiving.to(x.dtype) @ self.blocks(x))
+
+    def neighbor_mean(self, x: Tensor) -> Tensor:
         """By a batched product; the adjacency is divided once for all layers."""
-        if flow not in self._means:
-            adj = self.adj.mT if flow == "source_to_target" else self.adj
-            self._means[flow] = adj / adj.sum(2, keepdim=True).clamp(min=1)
-        return self.rows(self._means[flow].to(x.dtype) @ self.blocks(x))
+        return self.rows(self._averaging.to(x.dtype) @ self.blocks(x))
 
-    @property
-    def in_degree(self) -> Tensor:
+    @kept
+    def degree(self) -> Tensor:
         """Sum of the weights of the edges into each node, `[R, 1]`."""
-        return self.rows(self.adj.sum(1)).unsqueeze(-1)
-
-    @property
-    def out_degree(self) -> Tensor:
-        """Sum of the weights of the edges out of each node, `[R, 1]`."""
-        return self.rows(self.adj.sum(2)).unsqueeze(-1)
+        return self.rows(self._receiving.sum(2)).unsqueeze(-1)
 
     @property
     def has_loop(self) -> Tensor:

@@ -9,7 +9,7 @@ the textbook formula in torch's own operations takes their place.
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,8 +24,7 @@ _LIBRARY = Library("pyg_diffpool", "DEF")
 def may_read_values(like: Tensor) -> bool:
     """Whether reading a value back is free: on the CPU, outside `torch.compile`.
 
-    On any other device the host would wait for all work that has been queued there, and
-    a compiled graph would break, so code that can do without the value asks here first.
+    Elsewhere the host would wait for the device, or a compiled graph break.
     """
     readable = like.device.type == "cpu" and not torch.compiler.is_compiling()
     return readable and not is_transformed()
@@ -78,6 +77,12 @@ def needs_gradient(*values: Any) -> bool:
     return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
+def takes_kernels(*values: Any) -> bool:
+    """Whether nobody differentiates, transforms or compiles what is done with these."""
+    is_eager = not torch.compiler.is_compiling() and not is_transformed()
+    return is_eager and not needs_gradient(*values)
+
+
 def kernel(schema: str, fake: Callable[..., Any]) -> Callable[..., Any]:
     """An operation without gradient; `fake` gives results of the right shape."""
     name = schema.partition("(")[0]
@@ -110,28 +115,19 @@ class Operation:
         schema: As torch wants it; `None` leaves compilers and `meta` the plain formula.
         results: How many outputs are results.
         keeps: Which outputs the gradients want.
+        forward: The results, and what else the gradients want.
+        fake: Outputs of the shapes of `forward`.
+        plain: The results by differentiable operations of torch.
+        gradients: Those of the first inputs, where they are needed, from a `Saved`.
     """
 
     schema: str | None = None
     results = 1
     keeps: tuple[int, ...] = ()
-
-    @staticmethod
-    def forward(*inputs: Any) -> Any:
-        """The results, and what else the gradients want."""
-
-    @staticmethod
-    def fake(*inputs: Any) -> Any:
-        """Outputs of the shapes of `forward`."""
-
-    @staticmethod
-    def plain(*inputs: Any) -> Any:
-        """The results by differentiable operations of torch."""
-
-    @staticmethod
-    def gradients(saved: Saved) -> Gradients:
-        """Those of the first inputs, where they are needed."""
-        raise NotImplementedError
+    forward: ClassVar[Callable[..., Any]]
+    fake: ClassVar[Callable[..., Any]]
+    plain: ClassVar[Callable[..., Any]]
+    gradients: ClassVar[Callable[..., Gradients]]
 
     @classmethod
     def setup_context(cls, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -140,25 +136,23 @@ class Operation:
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*outputs[cls.results :])
         tensors = [i if isinstance(i, Tensor) else None for i in inputs]
-        ctx.others = [
-            i if t is None else None for t, i in zip(tensors, inputs, strict=True)
-        ]
+        ctx.others = [None if isinstance(i, Tensor) else i for i in inputs]
         ctx.save_for_backward(*tensors, *(outputs[i] for i in cls.keeps))
 
     @classmethod
     def backward(cls, ctx: Any, *grads: Tensor | None) -> Gradients:
         """The gradients of all inputs."""
         n, saved = len(ctx.others), ctx.saved_tensors
-        inputs = [
-            o if t is None else t for t, o in zip(saved, ctx.others, strict=False)
-        ]
+        pairs = zip(saved, ctx.others, strict=False)
+        inputs = [o if t is None else t for t, o in pairs]
         grads, needs = grads[: cls.results], ctx.needs_input_grad
         if all(grad is None for grad in grads):
             return (None,) * n
+        kept = Saved(inputs, saved[n:], needs, grads)
         with without_autocast(inputs[0].device.type):
             if _takes_plain(grads):
-                return _plain_gradients(cls.plain, inputs, needs, grads)
-            found = cls.gradients(Saved(inputs, saved[n:], needs, grads))
+                return _plain_gradients(cls.plain, kept)
+            found = cls.gradients(kept)
         asked = [g if need else None for g, need in zip(found, needs, strict=False)]
         return *asked, *[None] * (n - len(asked))
 
@@ -181,21 +175,16 @@ def operation(cls: type[Operation]) -> Callable[..., Any]:
         _LIBRARY.define(cls.schema)
         name = cls.schema.partition("(")[0]
         opaque = _register(name, cls.forward, cls.fake)
-        register_autograd(
-            f"pyg_diffpool::{name}",
-            cls.backward,
-            setup_context=cls.setup_context,
-            lib=_LIBRARY,
-        )
+        name, keep = f"pyg_diffpool::{name}", cls.setup_context
+        register_autograd(name, cls.backward, setup_context=keep, lib=_LIBRARY)
 
     def call(*inputs: Any) -> Any:
         if is_transformed():
             return cls.plain(*inputs)
-        if not _is_in_the_open(inputs[0]):
-            out = opaque(*inputs)
-        else:
+        run: Any = opaque
+        if _is_in_the_open(inputs[0]):
             run = Differentiable.apply if needs_gradient(*inputs) else cls.forward
-            out = run(*inputs)
+        out = run(*inputs)
         return out[: cls.results] if isinstance(out, tuple) else out
 
     return call
@@ -222,28 +211,23 @@ def _takes_plain(grads: Gradients) -> bool:
     return batched or torch.is_grad_enabled() or is_transformed()
 
 
-def _plain_gradients(
-    plain: Callable[..., Any],
-    inputs: Sequence[Any],
-    needs: Sequence[bool],
-    grads: Gradients,
-) -> Gradients:
-    """The gradients by way of `plain`, which can be differentiated once more."""
+def _plain_gradients(plain: Callable[..., Any], saved: Saved) -> Gradients:
+    """The gradients by way of `plain`, to be differentiated once more where asked."""
+    again, needs = torch.is_grad_enabled(), saved.needs
     with torch.enable_grad():
         # Views, lest the gradient of one input go on into another that depends on it.
         inputs = [
             i.view_as(i) if isinstance(i, Tensor) and i.requires_grad else i
-            for i in inputs
+            for i in saved.inputs
         ]
         results = plain(*inputs)
     results = results if isinstance(results, tuple) else (results,)
-    pairs = zip(results, grads, strict=True)
+    pairs = zip(results, saved.grads, strict=True)
     reached = [(o, d) for o, d in pairs if d is not None and o.requires_grad]
     if not reached:
         return (None,) * len(needs)
     out, given = zip(*reached, strict=True)
     wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(
-        torch.autograd.grad(out, wanted, given, create_graph=True, allow_unused=True)
-    )
+    options = {"create_graph": again, "allow_unused": True}
+    found = iter(torch.autograd.grad(out, wanted, given, **options))
     return tuple(next(found) if need else None for need in needs)

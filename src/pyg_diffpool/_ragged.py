@@ -7,12 +7,14 @@ r"""Products of ragged blocks: the rows of one graph times those of the same gra
 where :math:`L_b` are the rows ``ptr[b]:ptr[b + 1]`` of a matrix over the nodes of the
 whole mini-batch. There is no padding to the largest graph and no loop over graphs.
 
-`contract` and `expand` take the fastest way and have no gradient; by tiles the same is
-made of torch's own operations, which can be differentiated and transformed at will.
+Where a gradient is wanted, and for compilers and transforms, the way is tiles, made of
+torch's own operations; else the fastest.
 """
 
 import torch
 from torch import Tensor
+
+from pyg_diffpool._modes import takes_kernels
 
 TILE = 32
 HAS_GROUPED_MM = hasattr(torch.nn.functional, "grouped_mm")
@@ -30,11 +32,11 @@ def contract(
     ptr: Tensor,  # [B + 1]
 ) -> Tensor:
     """`left_b^T right_b` of every graph, `[B, P, Q]`; zeros for a graph of no nodes."""
-    if ptr.numel() == 2:
-        return (left.t() @ right).unsqueeze(0)
-    if _is_grouped_mm_fast(left, right):
-        offsets = ptr[1:].to(torch.int32)
-        return torch.nn.functional.grouped_mm(left.t(), right, offs=offsets)
+    if takes_kernels(left, right):
+        if ptr.numel() == 2:
+            return (left.t() @ right).unsqueeze(0)
+        if _is_grouped_mm_fast(left, right):
+            return torch.nn.functional.grouped_mm(left.t(), right, offs=ptr[1:].int())
     return contract_tiles(left, right, ptr)
 
 
@@ -44,22 +46,21 @@ def expand(
     ptr: Tensor,  # [B + 1]
 ) -> Tensor:
     """`left_b blocks_b` of every graph, row by row, `[N, Q]`."""
-    if ptr.numel() == 2:
-        return left @ blocks[0]
-    if not _is_aligned(blocks):
-        blocks = blocks.contiguous()
-    if _is_grouped_mm_fast(left, blocks):
-        offsets = ptr[1:].to(torch.int32)
-        return torch.nn.functional.grouped_mm(left, blocks, offs=offsets)
+    if takes_kernels(left, blocks):
+        if ptr.numel() == 2:
+            return left @ blocks[0]
+        if not _is_aligned(blocks):
+            blocks = blocks.contiguous()
+        if _is_grouped_mm_fast(left, blocks):
+            return torch.nn.functional.grouped_mm(left, blocks, offs=ptr[1:].int())
     return expand_tiles(left, blocks, ptr)
 
 
 def contract_tiles(left: Tensor, right: Tensor, ptr: Tensor) -> Tensor:
     """`contract` by tiles."""
     tiles, slot = _tiles(ptr, left.size(0))
-    parts = (_to_tiles(rows, slot, tiles.numel()) for rows in (left, right))
-    left_tiles, right_tiles = parts
-    products = left_tiles.transpose(1, 2) @ right_tiles
+    lefts, rights = (_to_tiles(rows, slot, tiles.numel()) for rows in (left, right))
+    products = lefts.mT @ rights
     out = products.new_zeros(ptr.numel(), *products.shape[1:])
     return out.index_add(0, tiles, products)[:-1]
 
@@ -101,14 +102,13 @@ def _is_grouped_mm_fast(left: Tensor, right: Tensor) -> bool:
     On CUDA all but bfloat16 on compute capability 9.0 and above is a loop with
     synchronisation, so tiles do better.
     """
-    if not HAS_GROUPED_MM or left.size(0) == 0:
+    dtypes = torch.float32, torch.float16, torch.bfloat16
+    if not HAS_GROUPED_MM or left.size(0) == 0 or left.dtype not in dtypes:
         return False
-    if left.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        return False
-    if left.is_cuda and (
-        left.dtype != torch.bfloat16 or torch.cuda.get_device_capability() < (9, 0)
-    ):
-        return False
+    if left.is_cuda:
+        is_new = torch.cuda.get_device_capability() >= (9, 0)
+        if left.dtype != torch.bfloat16 or not is_new:
+            return False
     return _is_aligned(left) and _is_aligned(right)
 
 

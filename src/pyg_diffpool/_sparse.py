@@ -5,10 +5,11 @@ r"""Products of a sparse matrix, by torch's own CSR kernels.
 Each is the gradient of the other: :math:`dA_e = dY_i \cdot X_j` and
 :math:`dL = P R` with P of entries :math:`dp_e`. Torch's kernels are used also where
 torch-scatter and torch-sparse are installed: on a CPU theirs take longer at every size
-tried (`python -m benchmarks accel`).
+tried (`docs/backends.md`).
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -43,12 +44,6 @@ def rows_of(crow: Tensor, col: Tensor) -> Tensor:
     return row.repeat_interleave(crow.diff(), output_size=col.numel())
 
 
-def plain_spmm(value: Tensor, x: Tensor, target: Tensor, source: Tensor) -> Tensor:
-    """The sparse product as it is defined, entry by entry."""
-    messages = value.unsqueeze(-1) * x.index_select(0, source)
-    return torch.zeros_like(x).index_add(0, target, messages)
-
-
 class _SpMM(Operation):
     r""":math:`A X`, or :math:`A^\top X` if `transposed`, `[N, C]`.
 
@@ -80,8 +75,9 @@ class _SpMM(Operation):
     @staticmethod
     def plain(value: Tensor, x: Tensor, transposed: bool, *indices: Any) -> Tensor:
         row, col = rows_of(*indices[:2]), indices[1]
-        ends = (col, row) if transposed else (row, col)
-        return plain_spmm(value, x, *ends)
+        target, source = (col, row) if transposed else (row, col)
+        messages = value.unsqueeze(-1) * x.index_select(0, source)
+        return torch.zeros_like(x).index_add(0, target, messages)
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
@@ -95,7 +91,7 @@ class _SpMM(Operation):
         )
 
 
-spmm = operation(_SpMM)
+spmm: Callable[..., Tensor] = operation(_SpMM)
 
 
 class _EdgeProducts(Operation):
@@ -141,4 +137,4 @@ class _EdgeProducts(Operation):
         )
 
 
-edge_products = operation(_EdgeProducts)
+edge_products: Callable[..., Tensor] = operation(_EdgeProducts)

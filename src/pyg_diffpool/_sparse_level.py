@@ -6,7 +6,7 @@ wanted at the edges only. Work and memory grow with `E + N`. The norm is the exp
 one; in float64 it is good to about :math:`10^{-8}\,\|A\|`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -32,8 +32,8 @@ from pyg_diffpool._modes import (
     needs_gradient,
     operation,
 )
-from pyg_diffpool._ragged import align, contract, contract_tiles, expand
-from pyg_diffpool._sparse import csr, edge_products, plain_spmm, rows_of
+from pyg_diffpool._ragged import align, contract, expand
+from pyg_diffpool._sparse import csr, edge_products, spmm
 
 
 def sparse_level(
@@ -45,18 +45,19 @@ def sparse_level(
 ) -> Level:
     """Pool every graph of a sparse mini-batch."""
     inputs = x, graph.values(x.dtype), logits, divisors, dtype
-    for_gradients: Sequence[Any] = None, None, None, None
+    symmetric: Tensor | None = None
+    indices: Sequence[Any] = *graph.compressed(), None, None, None
     if needs_gradient(*inputs) and not _modes.is_transformed():
-        for_gradients = graph.is_symmetric(), *graph.indices()[2:]
-    where = graph.ptr, *graph.compressed(), *for_gradients
-    return Level(*_level(*inputs, graph.square_sum(), *where))
+        symmetric, indices = graph.is_symmetric(), graph.indices()
+    rest = graph.square_sum(), symmetric, graph.ptr, *indices
+    return Level(*_level(*inputs, *rest))
 
 
 class _SparseLevel(Operation):
     schema = (
         "sparse_level(Tensor x, Tensor value, Tensor logits, Tensor divisors, "
-        "ScalarType dtype, Tensor adj_square, Tensor ptr, Tensor crow, Tensor col, "
-        "Tensor? symmetric, Tensor? crow_t, Tensor? col_t, Tensor? order_t) -> "
+        "ScalarType dtype, Tensor adj_square, Tensor? symmetric, Tensor ptr, "
+        "Tensor crow, Tensor col, Tensor? crow_t, Tensor? col_t, Tensor? order_t) -> "
         "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
     )
     results = 5
@@ -70,14 +71,15 @@ class _SparseLevel(Operation):
         divisors: Tensor,  # [2]
         dtype: torch.dtype,
         adj_square: Tensor,  # []
-        *where: Any,
+        symmetric: Tensor | None,
+        ptr: Tensor,  # [B + 1]
+        *indices: Any,
     ) -> tuple[Tensor, ...]:
         """The level, and what the gradients want: `[X | Y | S]`, G and L.
 
         Each part of the buffer is padded to the alignment of the ragged product.
         """
-        ptr, crow, col = where[:3]
-        (n, c), k = x.shape, logits.size(1)
+        (n, c), k, (crow, col) = x.shape, logits.size(1), indices[:2]
         c4, k4 = align(c, x.dtype), align(k, x.dtype)
         s = x.new_empty(n, k)
         entropy = softmax_into(s, logits)
@@ -93,10 +95,7 @@ class _SparseLevel(Operation):
             part[..., :width].clone(memory_format=torch.contiguous_format)
             for part, width in zip(pooled, (c, k, k), strict=True)
         )
-
-        def exact() -> Tensor:
-            return _exact_norm(value, s, ptr, partial(_by_row, crow, col), contract)
-
+        exact = partial(_exact_norm, value, s, ptr, indices)
         norm = expanded_norm(adj_square, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
         return out_x, out_adj, s, *losses, buffer, gram, norm
@@ -105,7 +104,7 @@ class _SparseLevel(Operation):
     def fake(
         x: Tensor, value: Tensor, logits: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        _, dtype, _, ptr, *_ = rest
+        _, dtype, _, _, ptr, *_ = rest
         (n, c), k, b = x.shape, logits.size(1), ptr.numel() - 1
         buffer = n, align(c, x.dtype) + 2 * align(k, x.dtype)
         shapes = (b, k, c), (b, k, k), (n, k), (), (), buffer, (b, k, k), ()
@@ -117,13 +116,12 @@ class _SparseLevel(Operation):
     def plain(
         x: Tensor, value: Tensor, logits: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        divisors, dtype, _, ptr, crow, col, *_ = rest
-        ends = rows_of(crow, col), col
+        divisors, dtype, _, _, ptr, *indices = rest
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
-        pooled = contract_tiles(s, torch.cat([x, plain_spmm(value, s, *ends)], 1), ptr)
-        by_edge = partial(_by_edge, *ends)
-        norm = _exact_norm(value, s, ptr, by_edge, contract_tiles)
+        y = spmm(value, s, False, *indices)
+        pooled = contract(s, torch.cat([x, y], 1), ptr)
+        norm = _exact_norm(value, s, ptr, indices)
         out_x, out_adj = pooled.split([x.size(1), s.size(1)], 2)
         return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype)
 
@@ -132,32 +130,17 @@ class _SparseLevel(Operation):
         (x, value, _, divisors, _, _, *where), kept, needs, grads = saved
         s, buffer, gram, norm = kept
         given = buffer, s, value, gram, norm, divisors, x.size(1), needs[:3]
-        found: Gradients = _gradients(*given, *where, *grads)
-        return found
+        return tuple(_gradients(*given, *where, *grads))
 
 
 _level = operation(_SparseLevel)
 
 
-def _by_row(crow: Tensor, col: Tensor, value: Tensor, s: Tensor) -> Tensor:
-    return csr(crow, col, value) @ s
-
-
-def _by_edge(row: Tensor, col: Tensor, value: Tensor, s: Tensor) -> Tensor:
-    return plain_spmm(value, s, row, col)
-
-
-def _exact_norm(
-    value: Tensor,
-    s: Tensor,
-    ptr: Tensor,
-    product: Callable[[Tensor, Tensor], Tensor],
-    contract: Callable[[Tensor, Tensor, Tensor], Tensor],
-) -> Tensor:
+def _exact_norm(value: Tensor, s: Tensor, ptr: Tensor, indices: Any) -> Tensor:
     """The expanded norm with every product in float64, `[]`."""
     value, s = value.double(), s.double()
     scale = value.square().sum() + contract(s, s, ptr).square().sum()
-    square = scale - 2 * (s * product(value, s)).sum()
+    square = scale - 2 * (s * spmm(value, s, False, *indices)).sum()
     return root(square, RESOLUTION * scale.detach())
 
 
@@ -166,18 +149,16 @@ def _fake_gradients(
 ) -> tuple[Tensor, ...]:
     c, needs = rest[3:5]
     shapes = (buffer.size(0), c), value.shape, s.shape
-    return tuple(
-        buffer.new_empty(shape if need else 0)
-        for shape, need in zip(shapes, needs, strict=True)
-    )
+    pairs = zip(shapes, needs, strict=True)
+    return tuple(buffer.new_empty(shape if need else 0) for shape, need in pairs)
 
 
 @kernel(
     "sparse_level_gradients(Tensor buffer, Tensor s, Tensor value, Tensor gram, "
-    "Tensor norm, Tensor divisors, SymInt c, bool[] needs, Tensor ptr, Tensor crow, "
-    "Tensor col, Tensor symmetric, Tensor crow_t, Tensor col_t, Tensor? order_t, "
-    "Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, Tensor? d_entropy) -> "
-    "(Tensor, Tensor, Tensor)",
+    "Tensor norm, Tensor divisors, SymInt c, bool[] needs, Tensor symmetric, "
+    "Tensor ptr, Tensor crow, Tensor col, Tensor crow_t, Tensor col_t, "
+    "Tensor? order_t, Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, "
+    "Tensor? d_entropy) -> (Tensor, Tensor, Tensor)",
     _fake_gradients,
 )
 def _gradients(
@@ -196,11 +177,11 @@ def _gradients(
     Where A is its own transpose :math:`A^\top T` is :math:`Y (D_A - r I)` and joins the
     product.
     """
-    ptr, crow, col, symmetric, crow_t, col_t, order_t, *grads = rest
+    symmetric, ptr, crow, col, crow_t, col_t, order_t, *grads = rest
     d_x, d_adj, d_s, d_link, d_entropy = grads
-    k4 = align(s.size(1), buffer.dtype)
+    k, k4 = s.size(1), align(s.size(1), buffer.dtype)
+    s4 = buffer[:, -k4:]
     folded = _modes.may_read_values(buffer) and bool(symmetric)
-    k, s4 = s.size(1), buffer[:, -k4:]
     rate, down = loss_gradients(norm, divisors, d_link, d_entropy, buffer.dtype)
     blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj)
     to_x, to_y, _ = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)

@@ -83,9 +83,8 @@ class DiffPoolCode2(Module):
         result logits, `[B, T, vocabulary_size]`. The auxiliary loss is 0.
         """
         batch_size = optional_number("batch_size", batch_size)
-        if (
-            isinstance(x, Tensor) and x.dim() == 2
-        ):  # else the encoder says what is wrong
+        # Else the encoder says what is wrong.
+        if isinstance(x, Tensor) and x.dim() == 2:
             x = torch.cat([x[:, :2], x[:, 2:].clamp(max=self.max_depth)], 1)
         nodes = self.encoder(x)
         level = self.pool(nodes, adj, batch=batch, batch_size=batch_size)

@@ -22,10 +22,10 @@ def dense_diff_pool(
         L_E = \frac{1}{B M} \sum_{bi} H(S_{bi})
 
     with :math:`S = \mathrm{softmax}(\mathtt{s})`, rows of padding set to 0 (Ying et al.
-    2018, equations 3 and 4). Where K < M, :math:`S^\top S` takes the place of
-    :math:`SS^\top`, so that no `[B, M, M]` but `adj` is needed, unless the loss nearly
-    vanishes. As in PyG, both divisors count padding, so both losses shrink as padding
-    grows; those of :func:`diff_pool` do not.
+    2018, equations 3 and 4). :math:`S^\top S` takes the place of :math:`SS^\top`, so
+    that no `[B, M, M]` but `adj` is needed, unless the loss nearly vanishes. As in PyG,
+    both divisors count padding, so both losses shrink as padding grows; those of
+    :func:`diff_pool` do not.
 
     Args:
         x: Node features, `[B, M, C]`.
@@ -53,8 +53,7 @@ def dense_diff_pool(
     check_dense(x, adj, s, mask)
     x, adj, s = (t.unsqueeze(0) if t.dim() == 2 else t for t in (x, adj, s))
     b, m = max(t.size(0) for t in (x, adj, s)), x.size(1)
-    links = max(adj.size(0), s.size(0))  # graphs that the link loss is over
-    links = links if mask is None else b
+    links = b if mask is not None else max(adj.size(0), s.size(0))  # of the link loss
     pairs = (adj.numel() if normalize is True else 1) * (b / links) ** 0.5
     divisors = torch.tensor([pairs, b * m], dtype=torch.double, device=x.device)
     if mask is not None:
@@ -81,12 +80,10 @@ def check_dense(x: Tensor, adj: Tensor, s: Tensor, mask: Tensor | None) -> None:
         what, got = "at least one graph, node and cluster", f"'s' of {list(s.shape)}"
         raise _checks.wrong(ValueError, what, got)
     b = max(graphs, default=1)
-    if mask is None:
-        return
-    if mask.numel() != b * m:
+    if mask is not None and mask.numel() != b * m:
         what = f"'mask' of shape [B, M] = [{b}, {m}]"
         raise _checks.wrong(ValueError, what, list(mask.shape))
-    if mask.dtype == torch.bool:
+    if mask is None or mask.dtype == torch.bool:
         return
     # A mask in between would scale S, which is no assignment then.
     hard, what = ((mask == 0) | (mask == 1)).all(), "'mask' of 0 and 1 only"

@@ -6,11 +6,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.typing import Adj
 
 from pyg_diffpool._level import cluster_budget
-from pyg_diffpool._minibatch import (
-    FlatGraph,
-    MiniBatch,
-    to_graph,
-)
+from pyg_diffpool._minibatch import MiniBatch, to_graph
 from pyg_diffpool.conv import call_gnn, check_takes_features, masked_edges
 from pyg_diffpool.operator import (
     Backend,
@@ -171,8 +167,7 @@ class DiffPool(Module):
         if s is None:
             s = self._run(self.assign, x, graph)
         budget = cluster_budget(self.ratio, num_clusters, graph.sizes, s)
-        if isinstance(graph, FlatGraph):
-            graph = masked_edges(graph, self.embed, self.assign)
+        graph = masked_edges(graph, self.embed, self.assign)
         return pool(z, graph, s, budget, self.options)
 
     @staticmethod

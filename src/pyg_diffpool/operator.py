@@ -9,20 +9,8 @@ from torch_geometric.typing import Adj
 from pyg_diffpool import _checks, _modes
 from pyg_diffpool._edge_features import pool_edge_features
 from pyg_diffpool._level import Level, cluster_mask, to_logits
-from pyg_diffpool._losses import (
-    is_shared,
-    loss_counts,
-    loss_divisors,
-    padded_bce,
-    shared_losses,
-    sparse_bce,
-)
-from pyg_diffpool._minibatch import (
-    FlatGraph,
-    MiniBatch,
-    PaddedGraph,
-    to_graph,
-)
+from pyg_diffpool._losses import Losses, padded_bce, sparse_bce
+from pyg_diffpool._minibatch import FlatGraph, MiniBatch, PaddedGraph, to_graph
 from pyg_diffpool._padded_level import padded_level
 from pyg_diffpool._sparse_level import sparse_level
 from pyg_diffpool.output import DiffPoolOutput
@@ -105,32 +93,26 @@ def diff_pool(
         num_clusters: A budget of clusters, for every graph or one for each `[B]`:
             columns of S past it get no mass. Beside integer `s` an `int` is K.
             (default: `None`, all K)
-        link: The link prediction loss: `"frobenius"` as in the paper, or `"bce"`, the
-            binary cross-entropy of the paper's reference code (exact on the padded
-            backend, on the sparse one over all edges and as many sampled pairs).
-            (default: `"frobenius"`)
+        link: The link prediction loss, `"frobenius"`, or `"bce"`, the cross-entropy of
+            the paper's reference code (on the sparse backend over all edges and as many
+            sampled pairs). (default: `"frobenius"`)
         normalize: Divide the link loss by the number of real pairs of nodes,
             :math:`\sum_b n_b^2` (`True`), not at all (`False`), or divide both losses
             by sizes that count padding, as PyG does (`"padded"`). (default: `True`)
         edge_reduce: What becomes of `edge_attr` :math:`F` over the edges e from i to
-            j: `"sum"` is :math:`\sum_e S_{ik} S_{jl} F_e`, :math:`S^\top F S` for
-            each feature, whatever the edge weights; `"mean"` is
-            :math:`\sum_e w_e S_{ik} S_{jl} F_e / A'_{kl}`, the average weighed by
-            edge weights of at least 0, or 0 where :math:`A'_{kl} < 10^{-30}`; it
-            keeps the scale of the features. Both agree over levels.
-            (default: `"sum"`)
+            j: `"sum"` is :math:`\sum_e S_{ik} S_{jl} F_e`, whatever the edge weights;
+            `"mean"`, which keeps the scale of the features,
+            :math:`\sum_e w_e S_{ik} S_{jl} F_e / A'_{kl}` for edge weights of at least
+            0, or 0 where :math:`A'_{kl} < 10^{-30}`. (default: `"sum"`)
         backend: `"sparse"`, `"padded"`, or `"auto"`. (default: `"auto"`)
         check: Also look for NaN and infinity, and look at index values where this
             waits for the device; outside compiled code so does
             ``PYG_DIFFPOOL_CHECK=1``. (default: `False`)
         sync_losses: Sum what the losses are made of over all processes of
-            `torch.distributed`. Every process then has the losses of one process on
-            the joined mini-batch, and `DistributedDataParallel`, which averages
-            gradients over processes, gives their gradients, however the graphs are
-            dealt. No choice of `normalize` does that: each process divides by the sizes
-            of its own graphs, and the norm is one root over all graphs. All processes
-            must call alike; under `torch.no_grad` nothing is exchanged.
-            (default: `False`)
+            `torch.distributed`: each then has the losses of one process on the joined
+            mini-batch, and by `DistributedDataParallel` their gradients, which no
+            choice of `normalize` gives. All processes must call alike; under
+            `torch.no_grad` nothing is exchanged. (default: `False`)
 
     Returns:
         A :class:`DiffPoolOutput`.
@@ -175,121 +157,70 @@ def pool(
         num_clusters = _checks.optional_number("num_clusters", num_clusters)
     may_look = _modes.may_check_values(x, options.check)
     k = _checks.num_columns(s, num_clusters, graph.sizes, may_look)
-    exists = cluster_mask(graph.sizes, k, num_clusters)
-    budget = None if num_clusters is None else exists
-    dtype = _work_dtype(x, s)
+    exists, budget = cluster_mask(graph.sizes, k, num_clusters), None
+    if num_clusters is not None:
+        is_flat = isinstance(graph, FlatGraph)
+        budget = exists[graph.batch] if is_flat else exists.unsqueeze(1)
+    dtype, attr = _work_dtype(x, s), graph.edge_attr
     with _modes.without_autocast(x.device.type):
-        sizes = loss_counts(graph.sizes), graph.batch_size, graph.largest
-        losses = _Losses(sizes, options, _loss_dtype(x))
-        given = s, k, budget, losses, options.backend
+        sizes = graph.sizes, graph.batch_size, graph.largest
+        losses = Losses(*sizes, options, x.dtype)
+        logits = to_logits(s, budget, k, dtype)
+        given = logits, losses, options.backend
         if isinstance(graph, FlatGraph):
-            level, bce = _flat_level(x.to(dtype), graph, *given)
+            level = _flat_level(x.to(dtype), graph, *given)
         else:
-            level, bce = _padded_level(x.to(dtype), graph, *given)
-        attr = graph.edge_attr
+            level = _padded_level(x.to(dtype), graph, *given)
         if attr is not None:
             pooled = level.s, level.adj, options.edge_reduce
-            attr = pool_edge_features(graph, attr, *pooled, may_look)
-        link_loss, entropy_loss = losses.of(level, bce)
-    return DiffPoolOutput(
-        level.x.to(x.dtype),
-        level.adj.to(x.dtype),
-        exists,
-        level.s.to(x.dtype),
-        x,
-        link_loss,
-        entropy_loss,
-        None if attr is None else attr.to(x.dtype),
-    )
-
-
-class _Losses(NamedTuple):
-    """What the losses of a mini-batch are made of besides the level."""
-
-    sizes: tuple[Tensor, int, Tensor]  # `loss_counts`, B, nodes of the largest graph
-    options: Options
-    dtype: torch.dtype
-
-    @property
-    def are_bce(self) -> bool:
-        return self.options.link == "bce"
-
-    @property
-    def are_shared(self) -> bool:
-        return self.options.sync_losses and is_shared()
-
-    @property
-    def divisors(self) -> Tensor:
-        if self.are_shared:
-            return torch.ones_like(self.sizes[0])
-        return loss_divisors(*self.sizes, self.options.normalize)
-
-    def of(self, level: Level, bce: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The link prediction loss and the entropy."""
-        link, entropy = level.link_loss, level.entropy_loss
-        if bce is not None:
-            link = bce / self.divisors[0]
-        if self.are_shared:
-            rest = *self.sizes, self.options.normalize, bce is None
-            link, entropy = shared_losses(link, entropy, *rest)
-        return link.to(self.dtype), entropy.to(self.dtype)
+            attr = pool_edge_features(graph, attr, *pooled, may_look).to(x.dtype)
+    x_out, adj, s = (t.to(x.dtype) for t in level[:3])
+    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:], attr)
 
 
 def _flat_level(
-    x: Tensor,
-    graph: FlatGraph,
-    s: Tensor,
-    k: int,
-    budget: Tensor | None,  # [B, K]
-    losses: _Losses,
-    backend: Backend,
-) -> tuple[Level, Tensor | None]:
-    """The level of a sparse mini-batch, and its cross-entropy if that is wanted."""
-    logits = to_logits(s, None if budget is None else budget[graph.batch], k, x.dtype)
-    scale = losses.divisors, losses.dtype
-    if not _takes_padding(graph, k, backend):
-        level = sparse_level(x, graph.sparse, logits, *scale)
-        return level, sparse_bce(level.s, graph.sparse) if losses.are_bce else None
-    sparse, m = graph.sparse, int(graph.largest)
+    x: Tensor, graph: FlatGraph, logits: Tensor, losses: Losses, backend: Backend
+) -> Level:
+    """The level of a sparse mini-batch."""
+    sparse = graph.sparse
+    if not _takes_padding(graph, logits.size(1), backend):
+        level = sparse_level(x, sparse, logits, losses.divisors, losses.dtype)
+        return losses.of(level, lambda: sparse_bce(level.s, sparse))
+    m = int(graph.largest)
     slot = slots(graph.batch, sparse.ptr, m)
     edges = torch.stack([sparse.row, sparse.col])
     z, adj, mask = pad(x, edges, sparse.weight, slot, graph.batch_size, m)
-    level = padded_level(z, adj, pad_rows(logits, slot, *mask.shape), mask, *scale)
-    bce = padded_bce(adj, level.s, mask) if losses.are_bce else None
-    return level._replace(s=level.s.flatten(0, 1).index_select(0, slot)), bce
+    level = _dense_level(z, adj, pad_rows(logits, slot, *mask.shape), mask, losses)
+    return level._replace(s=level.s.flatten(0, 1).index_select(0, slot))
 
 
 def _padded_level(
-    x: Tensor,
-    graph: PaddedGraph,
-    s: Tensor,
-    k: int,
-    budget: Tensor | None,  # [B, K]
-    losses: _Losses,
-    backend: Backend,
-) -> tuple[Level, Tensor | None]:
-    """The level of a padded mini-batch, and its cross-entropy if that is wanted."""
+    x: Tensor, graph: PaddedGraph, logits: Tensor, losses: Losses, backend: Backend
+) -> Level:
+    """The level of a padded mini-batch."""
     if backend == "sparse":
-        raise ValueError(
-            "Expected an edge list for backend='sparse' (got a dense 'adj'). Use "
-            "backend='auto' or turn it into edges with 'to_flat'."
-        )
-    mask, adj = graph.mask, graph.adj.to(x.dtype)
-    if mask is not None:
-        x = x.masked_fill(~mask.unsqueeze(-1), 0)
-    logits = to_logits(s, None if budget is None else budget.unsqueeze(1), k, x.dtype)
+        what, got = "an edge list for backend='sparse'", "a dense 'adj'"
+        hint = "Use backend='auto' or turn it into edges with 'to_flat'."
+        raise _checks.wrong(ValueError, what, got, hint)
+    if graph.mask is not None:
+        x = x.masked_fill(~graph.mask.unsqueeze(-1), 0)
+    return _dense_level(x, graph.adj.to(x.dtype), logits, graph.mask, losses)
+
+
+def _dense_level(
+    x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None, losses: Losses
+) -> Level:
     level = padded_level(x, adj, logits, mask, losses.divisors, losses.dtype)
-    return level, padded_bce(adj, level.s, mask) if losses.are_bce else None
+    return losses.of(level, lambda: padded_bce(adj, level.s, mask))
 
 
 def _takes_padding(graph: FlatGraph, k: int, backend: Backend) -> bool:
-    """Whether to pad: for "auto" if graphs are tiny and even, where that is faster.
+    """Whether to pad: for "auto" on a CPU if graphs are tiny and even.
 
-    Seen on a CPU with one thread, 16 to 1,024 graphs of equal size, time of sparse over
-    padded: 1.0 to 2.9 at up to 16 nodes a graph; at 32 nodes and K = 32 1.1 to 1.5 with
-    a fifth of all pairs linked, 0.9 to 1.0 with three quarters, and 0.8 to 1.0 at K =
-    8; below 0.9 at 64 (`python -m benchmarks backends`). On other devices the sizes are
-    not looked at.
+    With one thread, 16 to 1,024 graphs of equal size, time of sparse over padded: 1.0
+    to 2.9 at up to 16 nodes a graph; at 32 nodes and K = 32 1.1 to 1.5 with a fifth of
+    all pairs linked, 0.9 to 1.0 with three quarters, and 0.8 to 1.0 at K = 8; below 0.9
+    at 64 (`python -m benchmarks backends`).
     """
     if backend != "auto" or not _modes.may_read_values(graph.batch):
         return backend == "padded"
@@ -299,11 +230,6 @@ def _takes_padding(graph: FlatGraph, k: int, backend: Backend) -> bool:
     is_thin = 2 * graph.sparse.row.numel() < pairs
     is_tiny = largest <= 16 or (largest <= 32 <= k and is_thin)
     return is_tiny and is_even
-
-
-def _loss_dtype(x: Tensor) -> torch.dtype:
-    """Losses stay at float32 or better."""
-    return torch.promote_types(x.dtype, torch.float)
 
 
 def _work_dtype(x: Tensor, s: Tensor) -> torch.dtype:

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 
 from pyg_diffpool import _checks
 from pyg_diffpool._graph import batch_pointer
-from pyg_diffpool._ragged import expand_tiles
+from pyg_diffpool._ragged import expand
 from pyg_diffpool.padding import Flat, to_flat
 
 
@@ -114,15 +114,15 @@ def unpool(x: Tensor, assignment: Tensor, batch: Tensor | None = None) -> Tensor
     _checks.check_alike(x=x, assignment=assignment)
     n, b, k = assignment.size(0), x.size(0), assignment.size(-1)
     if k != x.size(1):
-        raise ValueError(
-            f"Expected 'assignment' to clusters of 'x', K = {x.size(1)} (got K = {k}). "
-            "Pass the assignment that made this 'x'."
-        )
+        what = f"'assignment' to clusters of 'x', K = {x.size(1)}"
+        hint = "Pass the assignment that made this 'x'."
+        raise _checks.wrong(ValueError, what, f"K = {k}", hint)
     if assignment.dim() == 3:
         if n != b:
-            raise ValueError(f"Expected 'assignment' for B = {b} graphs (got {n}).")
+            what = f"'assignment' for B = {b} graphs"
+            raise _checks.wrong(ValueError, what, n)
         return assignment @ x
     _checks.check_batch(batch, b, assignment)
     if batch is None:
         return assignment @ x[0]
-    return expand_tiles(assignment, x, batch_pointer(batch, b, assignment))
+    return expand(assignment, x, batch_pointer(batch, b, assignment))

@@ -31,10 +31,9 @@ def slots(batch: Tensor, ptr: Tensor, max_num_nodes: int) -> Tensor:
     position = torch.arange(batch.numel(), device=batch.device) - ptr[batch]
     fits = (position < max_num_nodes).all()
     if _modes.may_read_values(batch) and not bool(fits):
-        raise ValueError(
-            f"Expected graphs of at most 'max_num_nodes' = {max_num_nodes} nodes (got "
-            f"one of {int(position.max()) + 1}). Give a larger 'max_num_nodes'."
-        )
+        what = f"graphs of at most 'max_num_nodes' = {max_num_nodes} nodes"
+        got = f"one of {int(position.max()) + 1}"
+        raise _checks.wrong(ValueError, what, got, "Give a larger 'max_num_nodes'.")
     # Elsewhere the device itself fails, without anyone waiting for it.
     torch._assert_async(fits, "a graph has more than 'max_num_nodes' nodes")
     return batch * max_num_nodes + position
@@ -83,8 +82,7 @@ def to_padded(
     _checks.check_nodes(x, batch, batch_size)
     _checks.check_edges(edge_index, edge_weight, x)
     ptr = batch_pointer(batch, batch_size, x)
-    if batch is None:
-        batch = x.new_zeros(x.size(0), dtype=torch.long)
+    batch = x.new_zeros(x.size(0), dtype=torch.long) if batch is None else batch
     if _modes.may_check_values(x):
         _checks.check_same_graph(edge_index, batch)
     m = int(ptr.diff().max()) if max_num_nodes is None else max_num_nodes
@@ -134,10 +132,9 @@ def to_flat(x: Tensor, adj: Tensor, mask: Tensor | None = None) -> Flat:
         >>> to_flat(torch.ones(1, 2, 1), adj).edge_index.flatten()
         tensor([0, 1])
     """
-    _checks.check_float("x", x, (3,))
-    if x.device.type == "meta":
-        raise ValueError("Expected 'x' with values (got the device 'meta').")
     _checks.check_padded(x, adj, mask)
+    if x.is_meta:
+        raise _checks.wrong(ValueError, "'x' with values", "the device 'meta'")
     b, m = x.shape[:2]
     mask = x.new_ones((b, m), dtype=torch.bool) if mask is None else mask
     number = mask.flatten().cumsum(0).view(b, m) - 1

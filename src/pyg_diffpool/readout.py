@@ -51,14 +51,12 @@ def readout(
         batch_size = _checks.optional_number("batch_size", batch_size)
         _checks.check_batch(batch, batch_size, x)
         b = batch_pointer(batch, batch_size, x).numel() - 1
-        if batch is None:
-            batch = x.new_zeros(x.size(0), dtype=torch.long)
+        batch = x.new_zeros(x.size(0), dtype=torch.long) if batch is None else batch
         # Not by segments, which torch alone cannot differentiate twice.
         return cast(Tensor, scatter(x, batch, 0, b, reduce))
     _checks.check_unused("padded 'x'", batch=batch, batch_size=batch_size)
     _checks.check_mask(mask, x)
-    if mask is None:
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    mask = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
     real = mask.unsqueeze(-1)
     count = real.sum(1)
     if reduce == "max":
@@ -109,5 +107,7 @@ def perplexities(
     batch_size: int | None = None,
 ) -> list[Tensor]:
     """The perplexity, `[]`, of each of `DiffPoolNetOutput.levels`, without gradient."""
+    if not levels:
+        return []
     used = [perplexity(levels[0].assignment, batch, batch_size=batch_size)]
     return used + [perplexity(b.assignment, mask=a.mask) for a, b in pairwise(levels)]

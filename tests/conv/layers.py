@@ -1,14 +1,15 @@
-"""How each layer of `torch_geometric.nn.conv` is made, and what it can be used for.
+"""How each layer, model and norm of PyG is made, and what it can be used for.
 
-Every layer maps C to C channels. A layer that PyG adds must be put into one of these
-tables; `test_the_tables_name_every_layer` fails until it is.
+Every layer takes C channels. A layer or norm that PyG adds must be put into one of
+these tables; `test_the_tables_name_everything` fails until it is.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import Linear, Module
+from torch.nn import Linear, Module, ReLU
 from torch_geometric import nn as pyg
 
 C = 4
@@ -38,9 +39,30 @@ class Typed(Module):
         return self.conv(x, edge_index, edge_type=edge_type)
 
 
-def pna() -> Module:
-    degrees = torch.tensor([1, 2, 3, 2])
-    return pyg.PNAConv(C, C, ["mean", "max"], ["identity"], degrees, edge_dim=1)
+DEGREES = torch.tensor([1, 2, 3, 2])
+
+
+def deep(block: str) -> Module:
+    return pyg.DeepGCNLayer(pyg.GCNConv(C, C), pyg.LayerNorm(C), ReLU(), block)
+
+
+def weighted(*steps: object) -> Module:
+    return pyg.Sequential("x, edge_index, edge_weight, batch", list(steps))
+
+
+def jumping(mode: str, width: int) -> Module:
+    return weighted(
+        (pyg.GCNConv(C, C), "x, edge_index, edge_weight -> x1"),
+        (pyg.GraphConv(C, C), "x1, edge_index, edge_weight -> x2"),
+        (lambda a, b: [a, b], "x1, x2 -> xs"),
+        (pyg.JumpingKnowledge(mode, C, 1), "xs -> x"),
+        Linear(width, C),
+    )
+
+
+def attending() -> Module:
+    layer = (pyg.GPSConv(8, pyg.SAGEConv(8, 8)).eval(), "x, edge_index, batch -> x")
+    return pyg.Sequential("x, edge_index, batch", [(Linear(C, 8), "x -> x"), layer])
 
 
 Table = dict[str, Callable[[], Module]]
@@ -78,22 +100,58 @@ BY_EDGE_WEIGHT: Table = {
     "MixHopConv": lambda: pyg.MixHopConv(C, C // 2, powers=[0, 1]),
     "GPSConv": lambda: pyg.GPSConv(C, pyg.GraphConv(C, C), heads=2),
 }
-# as `edge_attr`, since the layer is built for one channel of edge features,
-BY_EDGE_ATTR: Table = {
-    "ResGatedGraphConv": lambda: pyg.ResGatedGraphConv(C, C, edge_dim=1),
-    "GATConv": lambda: pyg.GATConv(C, C, heads=2, concat=False, edge_dim=1),
-    "GATv2Conv": lambda: pyg.GATv2Conv(C, C, edge_dim=1),
-    "TransformerConv": lambda: pyg.TransformerConv(C, C, edge_dim=1),
-    "GINEConv": lambda: pyg.GINEConv(mlp(), edge_dim=1),
-    "GMMConv": lambda: pyg.GMMConv(C, C, dim=1, kernel_size=2),
-    "SplineConv": lambda: pyg.SplineConv(C, C, dim=1, kernel_size=2),
-    "NNConv": lambda: pyg.NNConv(C, C, Linear(1, C * C)),
-    "CGConv": lambda: pyg.CGConv(C, dim=1),
-    "PNAConv": pna,
-    "GENConv": lambda: pyg.GENConv(C, C, edge_dim=1, norm="layer"),
-    "PDNConv": lambda: pyg.PDNConv(C, C, edge_dim=1, hidden_channels=8),
-    "GeneralConv": lambda: pyg.GeneralConv(C, C, in_edge_channels=1),
+BY_EDGE_WEIGHT |= {
+    "GCNConv improved": lambda: pyg.GCNConv(C, 5, improved=True, bias=False),
+    "GCNConv without loops": lambda: pyg.GCNConv(C, 5, add_self_loops=False),
+    "GCNConv reversed": lambda: pyg.GCNConv(C, 5, flow="target_to_source"),
+    "GCNConv cached": lambda: pyg.GCNConv(C, 5, cached=True),
+    "GCNConv narrowing": lambda: pyg.GCNConv(C, 1),
+    "GraphConv narrowing": lambda: pyg.GraphConv(C, 1, bias=False),
+    "GraphConv mean": lambda: pyg.GraphConv(C, 5, aggr="mean"),
+    "GCN": lambda: pyg.GCN(C, 8, 2, C, norm="GraphNorm"),
+    "GCN, batch norm": lambda: pyg.GCN(C, 8, 2, 5, norm="BatchNorm"),
+    "GCN, lstm": lambda: pyg.GCN(C, 8, 2, C, jk="lstm"),
+    "GCN, steps": lambda: weighted(
+        (pyg.GCNConv(C, 8), "x, edge_index, edge_weight -> x"), ReLU(), Linear(8, C)
+    ),
+    "DeepGCN res+": lambda: deep("res+"),
+    "DeepGCN res": lambda: deep("res"),
+    "DeepGCN plain": lambda: deep("plain"),
+    "GPS, performer": lambda: pyg.GPSConv(
+        C, pyg.GCNConv(C, C), heads=2, attn_type="performer"
+    ),
+    "GraphUNet": lambda: pyg.GraphUNet(C, 8, C, depth=1),
+    "JumpingKnowledge cat": lambda: jumping("cat", 2 * C),
+    "JumpingKnowledge max": lambda: jumping("max", C),
+    "JumpingKnowledge lstm": lambda: jumping("lstm", C),
 }
+# as `edge_attr`, if the layer is built for one channel of edge features (of d),
+BY_EDGE_FEATURES: dict[str, Callable[[int], Module]] = {
+    "ResGatedGraphConv": lambda d: pyg.ResGatedGraphConv(C, C, edge_dim=d),
+    "GATConv": lambda d: pyg.GATConv(C, C, heads=2, concat=False, edge_dim=d),
+    "GATv2Conv": lambda d: pyg.GATv2Conv(C, C, edge_dim=d),
+    "TransformerConv": lambda d: pyg.TransformerConv(C, C, edge_dim=d),
+    "GINEConv": lambda d: pyg.GINEConv(mlp(), edge_dim=d),
+    "GMMConv": lambda d: pyg.GMMConv(C, C, dim=d, kernel_size=2),
+    "NNConv": lambda d: pyg.NNConv(C, C, Linear(d, C * C)),
+    "CGConv": lambda d: pyg.CGConv(C, dim=d),
+    "PNAConv": lambda d: pyg.PNAConv(
+        C, C, ["mean", "max"], ["identity"], DEGREES, edge_dim=d
+    ),
+    "GENConv": lambda d: pyg.GENConv(C, C, edge_dim=d, norm="layer"),
+    "PDNConv": lambda d: pyg.PDNConv(C, C, edge_dim=d, hidden_channels=8),
+    "GeneralConv": lambda d: pyg.GeneralConv(C, C, in_edge_channels=d),
+    "GAT": lambda d: pyg.GAT(C, 8, 2, C, edge_dim=d, heads=2, jk="max"),
+    "GAT, v2": lambda d: pyg.GAT(C, 8, 2, C, edge_dim=d, v2=True, norm="InstanceNorm"),
+    "PNA": lambda d: pyg.PNA(
+        C, 8, 2, C, aggregators=["std"], scalers=["linear"], deg=DEGREES, edge_dim=d
+    ),
+    "GPS, edge features": lambda d: pyg.GPSConv(
+        C, pyg.GINEConv(Linear(C, C), edge_dim=d), heads=2
+    ),
+}
+BY_EDGE_ATTR = {name: partial(make, 1) for name, make in BY_EDGE_FEATURES.items()}
+BY_EDGE_ATTR["SplineConv"] = lambda: pyg.SplineConv(C, C, dim=1, kernel_size=2)
 NEED_WEIGHTS = [  # which are given ones on an unweighted graph
     "ResGatedGraphConv",
     "TransformerConv",
@@ -103,12 +161,47 @@ NEED_WEIGHTS = [  # which are given ones on an unweighted graph
     "NNConv",
     "CGConv",
     "PNAConv",
+    "PNA",
+    "FAConv",
+    "GPS, edge features",
 ]
 # or as in PyG's dense layer of the same arithmetic.
 AS_DENSE: Table = {
     "SAGEConv": lambda: pyg.SAGEConv(C, C),
-    "GINConv": lambda: pyg.GINConv(mlp()),
+    "GINConv": lambda: pyg.GINConv(mlp(), train_eps=True),
+    "SAGEConv normalised": lambda: pyg.SAGEConv(C, 5, normalize=True, project=True),
+    "SAGEConv sum": lambda: pyg.SAGEConv(C, 5, aggr="sum", root_weight=False),
+    "SAGEConv narrowing": lambda: pyg.SAGEConv(C, 1),
+    "SAGEConv narrowing sum": lambda: pyg.SAGEConv(C, 1, aggr="sum", bias=False),
+    "SAGEConv narrowing reversed": lambda: pyg.SAGEConv(C, 1, flow="target_to_source"),
+    "SAGEConv reversed": lambda: pyg.SAGEConv(C, 5, flow="target_to_source"),
+    "GraphSAGE": lambda: pyg.GraphSAGE(C, 8, 2, C, norm="PairNorm"),
+    "GraphSAGE, cat": lambda: pyg.GraphSAGE(C, 8, 3, 5, jk="cat", norm="GraphNorm"),
+    "GIN": lambda: pyg.GIN(C, 8, 2, C, jk="cat"),
+    "GPS, sums": attending,
 }
+NORMS: Table = {
+    "BatchNorm": lambda: pyg.BatchNorm(C),
+    "InstanceNorm": lambda: pyg.InstanceNorm(C),
+    "LayerNorm": lambda: pyg.LayerNorm(C),
+    "GraphNorm": lambda: pyg.GraphNorm(C),
+    "GraphSizeNorm": lambda: pyg.GraphSizeNorm(),
+    "PairNorm": lambda: pyg.PairNorm(),
+    "MeanSubtractionNorm": lambda: pyg.MeanSubtractionNorm(),
+    "MessageNorm": lambda: pyg.MessageNorm(),
+    "DiffGroupNorm": lambda: pyg.DiffGroupNorm(C, groups=2),
+}
+
+
+def with_norm(name: str) -> Module:
+    taken = {"BatchNorm": "x1", "DiffGroupNorm": "x1", "MessageNorm": "x, x1"}
+    return weighted(
+        (pyg.GCNConv(C, C), "x, edge_index, edge_weight -> x1"),
+        (NORMS[name](), f"{taken.get(name, 'x1, batch')} -> x1"),
+    )
+
+
+BY_EDGE_WEIGHT |= {f"with {name}": partial(with_norm, name) for name in NORMS}
 # On every level, making edges of its own from the features.
 OWN_EDGES: Table = {
     "GravNetConv": lambda: pyg.GravNetConv(C, C, 2, 3, k=2),
@@ -120,6 +213,13 @@ OWN_EDGES: Table = {
             (pyg.XConv(C, C, dim=3, kernel_size=2), "x, pos, batch -> x"),
         ],
     ),
+}
+# On every level, of rows alone.
+NO_EDGES: Table = {
+    "MLP": lambda: pyg.MLP([C, 8, 5]),
+    "Linear": lambda: Linear(C, 5),
+    "GPS, attention alone": lambda: pyg.GPSConv(C, None, heads=2),
+    **{name: make for name, make in NORMS.items() if name != "MessageNorm"},
 }
 # On level 1 alone, since there is nothing in it that a weight could scale.
 WITHOUT_WEIGHTS: Table = {
@@ -165,6 +265,14 @@ WITHOUT_WEIGHTS: Table = {
         ),
     ),
     "MeshCNNConv": lambda: pyg.MeshCNNConv(C, C),
+    "SAGEConv max": lambda: pyg.SAGEConv(C, 5, aggr="max"),
+    "GATConv plain": lambda: pyg.GATConv(C, 5, heads=2),
+    "GAT, plain": lambda: pyg.GAT(C, 8, 2, C),
+    "GAT, plain v2": lambda: pyg.GAT(C, 8, 2, 5, v2=True),
+    "PNA, plain": lambda: pyg.PNA(
+        C, 8, 2, C, aggregators=["mean"], scalers=["identity"], deg=DEGREES
+    ),
+    "EdgeCNN": lambda: pyg.EdgeCNN(C, 8, 2, C),
 }
 # By themselves on no level; how they can be used stands above.
 NEED_MORE: dict[str, tuple[Callable[[], Module], str]] = {
@@ -201,5 +309,8 @@ EXCLUDED = {
     "HGTConv": "heterogeneous: takes a dictionary of features",
     "HANConv": "heterogeneous: takes a dictionary of features",
     "HeteroConv": "heterogeneous: takes a dictionary of features",
+    "HeteroBatchNorm": "heterogeneous: needs the type of each node",
+    "HeteroLayerNorm": "heterogeneous: needs the type of each node",
 }
-EVERY_LEVEL = BY_EDGE_WEIGHT | BY_EDGE_ATTR | AS_DENSE | OWN_EDGES
+UNUSED_EDGES = OWN_EDGES | NO_EDGES
+EVERY_LEVEL = BY_EDGE_WEIGHT | BY_EDGE_ATTR | AS_DENSE | UNUSED_EDGES

@@ -1,10 +1,11 @@
 """The two kinds of level that layers and models meet, and PyG's own call on them."""
 
-import inspect
+from inspect import signature
 
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch_geometric import nn as pyg
 
 from graphs import sample
 from pyg_diffpool import DiffPoolOutput, diff_pool
@@ -12,7 +13,7 @@ from pyg_diffpool._minibatch import MiniBatch, PaddedGraph
 from pyg_diffpool.conv import call_gnn
 
 C = 4
-SAMPLE = sample([5, 3, 7], channels=C).to(torch.float)
+SAMPLE = sample([5, 3, 7], channels=C)
 
 
 def pooled_level() -> DiffPoolOutput:
@@ -26,19 +27,31 @@ def pooled_level() -> DiffPoolOutput:
     )
 
 
-def call(
+def by_pyg(
     module: Module,
     x: Tensor,
     edge_index: Tensor,
     batch: Tensor,
     weight: Tensor | None = None,
+    edge_attr: Tensor | None = None,
 ) -> Tensor:
-    """The module on edges, with all that it takes."""
-    declared = getattr(getattr(module, "signature", None), "param_dict", None)
-    names = declared or inspect.signature(module.forward).parameters
+    """The user's own call, on edges, with all that the module takes."""
+    first = module[0] if isinstance(module, pyg.Sequential) else module
+    if isinstance(module, pyg.DirGNNConv):
+        out = module.conv_out(x, edge_index.flip(0), weight)
+        return (out + module.conv_in(x, edge_index, weight)) / 2 + module.lin(x)
+    if isinstance(module, pyg.AntiSymmetricConv | pyg.DeepGCNLayer):
+        return module(x, edge_index, weight)
+    if isinstance(first, pyg.GCN2Conv | pyg.FAConv):
+        return first(x, x, edge_index, weight)
     offered = {"edge_index": edge_index, "batch": batch, "edge_weight": weight}
-    if weight is not None:
-        offered["edge_attr"] = weight.unsqueeze(-1)
+    if edge_attr is not None or weight is not None:
+        offered["edge_attr"] = weight.unsqueeze(-1) if edge_attr is None else edge_attr
+    names = {*signature(module.forward).parameters}
+    if isinstance(module, pyg.Sequential):
+        names = module.signature.param_dict
+    elif isinstance(module, pyg.GPSConv) and module.conv is not None:
+        names |= {*signature(module.conv.forward).parameters}
     return module(x, **{k: v for k, v in offered.items() if k in names})
 
 

@@ -2,14 +2,16 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module, ReLU
+from torch.testing import assert_close
 from torch_geometric import nn as pyg
 
-from pyg_diffpool._minibatch import FlatGraph, PaddedGraph, flat_graph
+from pyg_diffpool._minibatch import PaddedGraph, flat_graph
 from pyg_diffpool.conv import call_gnn
 
 pytestmark = pytest.mark.skipif(
@@ -28,57 +30,49 @@ GNNS: dict[str, Callable[[], Module]] = {
 }
 
 
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    torch.compiler.reset()
-    return torch.compile(function, fullgraph=True, dynamic=True, backend="eager")
+def on_blocks(gnn: Module, x: Tensor, adj: Tensor, mask: Tensor | None) -> Tensor:
+    return call_gnn(gnn, x, PaddedGraph(adj, mask))
 
 
-def padded_form(b: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
+def on_edges(gnn: Module, x: Tensor, edges: Tensor, weight: Tensor) -> Tensor:
+    return call_gnn(gnn, x, flat_graph(x, edges, weight))
+
+
+def blocks(b: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
     mask = torch.arange(m) < torch.randint(1, m, (b, 1))
     x, adj = torch.randn(b, m, C), torch.rand(b, m, m)
     return x, adj * mask.unsqueeze(1) * mask.unsqueeze(2), mask
 
 
-@pytest.mark.parametrize("masked", [True, False])
+def edges(n: int) -> tuple[Tensor, Tensor, Tensor]:
+    edge_index = (torch.rand(n, n) < 0.5).nonzero().t().contiguous()
+    return torch.randn(n, C), edge_index, torch.rand(edge_index.size(1))
+
+
+FORMS: dict[str, tuple[Any, Callable[[], list[Any]]]] = {
+    "blocks": (on_blocks, lambda: [blocks(*n) for n in ((3, 5), (4, 7), (2, 6))]),
+    "blocks without a mask": (
+        on_blocks,
+        lambda: [(*blocks(*n)[:2], None) for n in ((3, 5), (4, 7), (2, 6))],
+    ),
+    "edges": (on_edges, lambda: [edges(n) for n in (6, 9)]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", GNNS)
-def test_on_padded_graphs(name: str, masked: bool) -> None:
+def test_one_graph_for_all_sizes(name: str, form: str) -> None:
+    torch.compiler.reset()
     torch.manual_seed(0)
-    ours = GNNS[name]()
+    ours, (function, batches) = GNNS[name](), FORMS[form]
     theirs = copy.deepcopy(ours)
-
-    def run(x: Tensor, adj: Tensor, mask: Tensor, gnn: Module = ours) -> Tensor:
-        return call_gnn(gnn, x, PaddedGraph(adj, mask if masked else None))
-
-    in_one = compiled(run)
-    for shape in ((3, 5), (4, 7), (2, 6)):
-        given = padded_form(*shape)
-        torch.testing.assert_close(in_one(*given), run(*given, theirs))
-    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    options = {"fullgraph": True, "dynamic": True, "backend": "eager"}
+    compiled = torch.compile(function, **options)
+    for given in batches():
+        assert_close(compiled(ours, *given), function(theirs, *given))
+    assert_close(ours.state_dict(), theirs.state_dict())
     convs = [m for m in ours.modules() if isinstance(m, pyg.MessagePassing)]
     assert not any("forward" in vars(conv) for conv in convs)
-
-
-@pytest.mark.parametrize("name", GNNS)
-def test_on_flat_graphs(name: str) -> None:
-    torch.manual_seed(0)
-    ours = GNNS[name]()
-    theirs = copy.deepcopy(ours)
-
-    def run(
-        x: Tensor, edge_index: Tensor, weight: Tensor, gnn: Module = ours
-    ) -> Tensor:
-        return call_gnn(gnn, x, flat_graph(x, edge_index, weight))
-
-    in_one = compiled(run)
-    for n in (6, 9):
-        edges = (torch.rand(n, n) < 0.5).nonzero().t().contiguous()
-        given = torch.randn(n, C), edges, torch.rand(edges.size(1))
-        torch.testing.assert_close(in_one(*given), run(*given, theirs))
-
-
-def flat_form(n: int) -> FlatGraph:
-    edges = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n])
-    return flat_graph(torch.zeros(n, C), edges, torch.rand(n))
 
 
 def test_compiled_parts_are_not_compiled_for_each_call() -> None:
@@ -89,18 +83,16 @@ def test_compiled_parts_are_not_compiled_for_each_call() -> None:
         calls.append(module)
         return module.forward
 
-    x, plain = torch.randn(6, C), pyg.GCNConv(C, C)
+    plain, (x, *given) = pyg.GCNConv(C, C), edges(6)
     in_place = copy.deepcopy(plain)
     in_place.compile(backend=backend)
     part = torch.compile(copy.deepcopy(plain), backend=backend)
     steps = [(part, "x, edge_index -> x"), torch.compile(Linear(C, C), backend=backend)]
     model = pyg.Sequential("x, edge_index", steps)
     for _ in range(4):
-        graph = flat_form(6)
-        expected = call_gnn(plain, x, graph)
-        torch.testing.assert_close(call_gnn(in_place, x, graph), expected)
-        torch.testing.assert_close(call_gnn(part, x, graph), expected)
-        expected = model[1](expected)
-        torch.testing.assert_close(call_gnn(model, x, graph), expected)
+        expected = on_edges(plain, x, *given)
+        for module in (in_place, part):
+            assert_close(on_edges(module, x, *given), expected)
+        assert_close(on_edges(model, x, *given), model[1](expected))
     assert len(calls) == 1  # of the linear map
     assert in_place._compiled_call_impl is not None

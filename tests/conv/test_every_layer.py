@@ -1,29 +1,37 @@
-"""Every layer of PyG, as `embed` and as `assign`, on the first and a pooled level."""
+"""Every layer, model and norm of PyG, as `embed` and as `assign`, on every level."""
 
 import copy
-from typing import Any
+from dataclasses import replace
+from inspect import signature
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Linear, Module
+from torch.testing import assert_close
 from torch_geometric import nn as pyg
 from torch_geometric import typing
 from torch_geometric.index import ptr2index
 from torch_geometric.nn.conv import __all__ as every_layer
+from torch_geometric.nn.norm import __all__ as every_norm
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from conv.layers import (
     AS_DENSE,
+    BY_EDGE_ATTR,
+    BY_EDGE_WEIGHT,
     EVERY_LEVEL,
     EXCLUDED,
     NEED_MORE,
     NEED_WEIGHTS,
-    OWN_EDGES,
+    NORMS,
+    UNUSED_EDGES,
     WITHOUT_WEIGHTS,
     C,
+    Table,
 )
-from conv.levels import SAMPLE, call, gradients, pooled_level
+from conv.levels import SAMPLE, by_pyg, gradients, pooled_level
+from graphs import ZOO, Sample, pad
 from pyg_diffpool import DiffPool, DiffPoolOutput
 
 # Each node receives from the four before it, in the order that MeshCNNConv wants.
@@ -31,16 +39,19 @@ RING = torch.arange(8).repeat_interleave(4)
 RING = torch.stack([(RING - torch.arange(1, 5).repeat(8)) % 8, RING])
 
 
-def make(table: dict[str, Any], name: str) -> Module:
-    if not hasattr(pyg, name.split()[0]):
+def make(table: Table, name: str) -> Module:
+    kind = name.split()[0]
+    if kind.endswith("Conv") and not hasattr(pyg, kind):
         pytest.skip(f"torch_geometric has no {name}")
     if name == "PANConv" and not WITH_TORCH_SPARSE:
         pytest.skip("torch-sparse is not installed")
     torch.manual_seed(1)
     try:
-        return table[name]()
+        module = table[name]().double()
     except ImportError as error:
         pytest.skip(str(error))
+    # The dropout of its attention is 0, not random.
+    return module.eval() if isinstance(module, pyg.GPSConv) else module
 
 
 @pytest.fixture(autouse=True)
@@ -62,117 +73,132 @@ def nearest(
     return torch.stack([torch.arange(len(y)).repeat_interleave(k), found.flatten()])
 
 
-def level1(name: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Features with gradient, edges, and the graph of each node."""
-    x, edge_index, batch = SAMPLE.x, SAMPLE.edge_index, SAMPLE.batch
+def graph(kind: str, name: str) -> Sample:
+    """With C channels and positive weights, if any."""
     if name == "MeshCNNConv":
-        x, edge_index, batch = x[:8], RING, batch[:8] * 0
-    return x.clone().requires_grad_(), edge_index, batch
+        rest = {"batch": SAMPLE.batch[:8] * 0, "batch_size": 1}
+        return replace(SAMPLE, x=SAMPLE.x[:8], edge_index=RING, **rest)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(ZOO[kind].x.size(0), C, generator=generator).double()
+    return replace(ZOO[kind].positive, x=x)
 
 
-def by_pyg(
-    module: Module,
-    x: Tensor,
-    edge_index: Tensor,
-    batch: Tensor,
-    weight: Tensor | None = None,
+def expected_of(
+    name: str, theirs: Module, x: Tensor, edges: Tensor, *rest: Tensor | None
 ) -> Tensor:
-    """The user's own call, on edges."""
-    if isinstance(module, pyg.DirGNNConv):
-        out = module.conv_out(x, edge_index.flip(0), weight)
-        return (out + module.conv_in(x, edge_index, weight)) / 2 + module.lin(x)
-    if isinstance(module, pyg.AntiSymmetricConv):
-        return module(x, edge_index, weight)
-    if isinstance(module, pyg.GPSConv):
-        return module(x, edge_index, batch, edge_weight=weight)
-    first = module[0] if isinstance(module, pyg.Sequential) else None
-    if isinstance(first, pyg.FAConv) and weight is None and not first.normalize:
-        weight = x.new_ones(edge_index.size(1))
-    if isinstance(first, pyg.GCN2Conv | pyg.FAConv):
-        return first(x, x, edge_index, weight)
-    if weight is None and type(module).__name__ in NEED_WEIGHTS:
-        weight = x.new_ones(edge_index.size(1))
-    return call(module, x, edge_index, batch, weight)
+    """Of the graph of each node and the weights, which some must have."""
+    batch, weight = rest
+    if weight is None and name in NEED_WEIGHTS:
+        weight = x.new_ones(edges.size(1))
+    return by_pyg(theirs, x, edges, batch, weight)
 
 
-def pool_of(module: Module, role: str) -> DiffPool:
-    other = pyg.SAGEConv(C, C) if role == "embed" else None
-    return DiffPool(module, other) if other else DiffPool(None, module)
+def assert_as_expected(
+    out: DiffPoolOutput,
+    pool: DiffPool,
+    mask: Tensor | None,
+    theirs: Module,
+    expected: Tensor,
+    inputs: list[Tensor],
+    name: str,
+) -> None:
+    """In both roles, by value, by gradient and in what the module keeps."""
+    for role in ("embed", "assign"):
+        ours = getattr(pool, role)
+        found = out.embedding if role == "embed" else out.assignment
+        rows = found if mask is None else found[mask]
+        right = expected if role == "embed" else expected.softmax(-1)
+        assert_close(rows, right)
+        grads, wanted = (
+            gradients(value, module, *inputs)
+            for value, module in ((rows, ours), (right, theirs))
+        )
+        if name in UNUSED_EDGES and len(inputs) > 1:  # the adjacency has no part in it
+            assert not any(
+                g is not None and g.any() for g in (grads.pop(1), wanted.pop(1))
+            )
+        if name == "PPFConv" and wanted[0].isnan().any():
+            pytest.skip("its gradients are NaN in PyG itself with this torch")
+        assert_close(grads, wanted)
+        assert_close(ours.state_dict(), theirs.state_dict())
 
 
-def result(out: DiffPoolOutput, role: str) -> Tensor:
-    return out.embedding if role == "embed" else out.assignment
+BASIC = ["GCNConv", "SAGEConv", "GINConv", "GraphConv", "GATConv", "TAGConv", "EdgeCNN"]
+BASIC = [n for n in EVERY_LEVEL | WITHOUT_WEIGHTS if n.split()[0].strip(",") in BASIC]
+BASIC += ["GCN, batch norm", "GraphSAGE, cat", "GIN", "GAT, plain v2", "Linear", "MLP"]
+UNWEIGHTED = [("ordinary", name) for name in EVERY_LEVEL | WITHOUT_WEIGHTS]
+UNWEIGHTED += [
+    (kind, name) for kind in ("undirected", "self-loops", "no edges") for name in BASIC
+]
+WEIGHTED = [("weighted", n) for n in BY_EDGE_WEIGHT | BY_EDGE_ATTR | UNUSED_EDGES]
 
 
-@pytest.mark.parametrize("role", ["embed", "assign"])
-@pytest.mark.parametrize("name", EVERY_LEVEL | WITHOUT_WEIGHTS)
-def test_on_a_sparse_mini_batch(name: str, role: str) -> None:
-    theirs = make(EVERY_LEVEL | WITHOUT_WEIGHTS, name)
-    ours = copy.deepcopy(theirs)
-    x, edge_index, batch = level1(name)
-    out = pool_of(ours, role)(x, edge_index, batch=batch)
-    rows, expected = result(out, role), by_pyg(theirs, x, edge_index, batch)
-    if role == "assign":
-        expected = expected.softmax(-1)
-    assert rows.shape == (x.size(0), C)
-    torch.testing.assert_close(rows, expected)
-    found, wanted = gradients(rows, ours, x), gradients(expected, theirs, x)
-    if name == "PPFConv" and wanted[0].isnan().any():
-        pytest.skip("its gradients are NaN in PyG itself with this torch")
-    torch.testing.assert_close(found, wanted)
-    pooled = gradients(out.x, ours, x)
-    assert all(g.isfinite().all() for g in [*found, *pooled] if g is not None)
-    assert pooled[0].any()
-
-
-@pytest.mark.parametrize("role", ["embed", "assign"])
-@pytest.mark.parametrize("name", EVERY_LEVEL)
-def test_on_a_pooled_level(name: str, role: str) -> None:
-    theirs = make(EVERY_LEVEL, name)
-    ours, level = copy.deepcopy(theirs), pooled_level()
-    out = pool_of(ours, role)(level.x, level.adj, mask=level.mask)
-    rows = result(out, role)[level.mask]
-    assert rows.shape == (11, C)
-    assert out.x.isfinite().all()
-    if name in AS_DENSE:  # see test_conv.py for its values
-        found = gradients(rows, ours, level.x, level.adj)
+@pytest.mark.parametrize("form", ["edges", "blocks"])
+@pytest.mark.parametrize(("kind", "name"), UNWEIGHTED + WEIGHTED)
+def test_on_the_first_level(kind: str, name: str, form: str) -> None:
+    if (name, form) == ("MeshCNNConv", "blocks"):
+        pytest.skip("goes by the order of the edges")
+    theirs, given = make(EVERY_LEVEL | WITHOUT_WEIGHTS, name), graph(kind, name)
+    pool = DiffPool(copy.deepcopy(theirs), copy.deepcopy(theirs))
+    x, mask = given.x.requires_grad_(), None
+    arguments = {"batch": given.batch, "edge_weight": given.edge_weight}
+    adj = given.edge_index
+    expected = expected_of(name, theirs, x, adj, given.batch, given.edge_weight)
+    if form == "blocks":
+        blocks, adj, mask = pad(given, x)
+        arguments = {"mask": mask}
     else:
-        x, edge_index, weight, batch = level.to_sparse()
-        expected = by_pyg(theirs, x, edge_index, batch, weight)
-        expected = expected.softmax(-1) if role == "assign" else expected
-        torch.testing.assert_close(rows, expected)
-        found = gradients(rows, ours, level.x, level.adj)
-        wanted = gradients(expected, theirs, level.x, level.adj)
-        if name in OWN_EDGES:  # which have no use for those of the level
-            unused = [grads.pop(1) for grads in (found, wanted)]
-            assert not any(g is not None and g.any() for g in unused)
-        torch.testing.assert_close(found, wanted)
-    pooled = gradients(out.x, ours, level.x, level.adj)
-    assert all(g.isfinite().all() for g in [*found, *pooled] if g is not None)
-    assert pooled[0].any()
-    assert name in OWN_EDGES or found[1].any()  # the weights count
+        blocks = x
+    out = pool(blocks, adj, **arguments)
+    assert_as_expected(out, pool, mask, theirs, expected, [x], name)
+    assert out.x.isfinite().all()
 
 
-@pytest.mark.parametrize("role", ["embed", "assign"])
+@pytest.mark.parametrize("name", EVERY_LEVEL)
+def test_on_a_pooled_level(name: str) -> None:
+    theirs, level = make(EVERY_LEVEL, name), pooled_level()
+    if (
+        name == "GraphUNet"
+        and "edge_weight" not in signature(theirs.forward).parameters
+    ):
+        pytest.skip("takes no edge weights in this torch_geometric")
+    pool = DiffPool(copy.deepcopy(theirs), copy.deepcopy(theirs))
+    out = pool(level.x, level.adj, mask=level.mask)
+    edges, inputs = level.to_sparse(), [level.x, level.adj]
+    if name in AS_DENSE:  # whose values are those of the flat form
+        flat = DiffPool(copy.deepcopy(theirs), copy.deepcopy(theirs))(*edges)
+        assert_close(out.embedding[level.mask], flat.embedding)
+    else:
+        x, edge_index, weight, batch = edges
+        expected = expected_of(name, theirs, x, edge_index, batch, weight)
+        assert_as_expected(out, pool, level.mask, theirs, expected, inputs, name)
+    for ours, value in ((pool.embed, out.embedding), (pool.assign, out.x)):
+        grads = gradients(value, ours, *inputs)
+        assert all(g.isfinite().all() for g in grads if g is not None)
+        assert grads[0].any()
+        weights_count = grads[1] is not None and bool(grads[1].any())
+        assert value is out.x or weights_count == (name not in UNUSED_EDGES)
+
+
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
-def test_without_weights_not_on_a_pooled_level(name: str, role: str) -> None:
-    pool, level = pool_of(make(WITHOUT_WEIGHTS, name), role), pooled_level()
-    with pytest.raises(ValueError, match=r"(?s)edge weights.*(Take|Give)"):
-        pool(level.x, level.adj, mask=level.mask)
+def test_without_weights_not_on_a_pooled_level(name: str) -> None:
+    level, module = pooled_level(), make(WITHOUT_WEIGHTS, name)
+    for gnns in ((module, Linear(C, C).double()), (None, module)):
+        with pytest.raises(ValueError, match=r"(?s)edge weights.*(Take|Give)"):
+            DiffPool(*gnns)(level.x, level.adj, mask=level.mask)
 
 
 @pytest.mark.parametrize("name", NEED_MORE)
 def test_what_a_layer_lacks_is_named(name: str) -> None:
     make_layer, message = NEED_MORE[name]
-    x, edge_index, batch = level1(name)
-    pool = DiffPool(make({name: make_layer}, name), pyg.SAGEConv(C, C))
+    pool = DiffPool(make({name: make_layer}, name), Linear(C, C).double())
     with pytest.raises((TypeError, ValueError), match=message):
-        pool(x, edge_index, batch=batch)
+        pool(SAMPLE.x, SAMPLE.edge_index, batch=SAMPLE.batch)
 
 
-def test_the_tables_name_every_layer() -> None:
-    known = {*EVERY_LEVEL, *WITHOUT_WEIGHTS, *NEED_MORE, *EXCLUDED}
-    unknown = [name for name in every_layer if name not in known]
+def test_the_tables_name_everything() -> None:
+    known = {*EVERY_LEVEL, *WITHOUT_WEIGHTS, *NEED_MORE, *EXCLUDED, *NORMS}
+    unknown = [name for name in [*every_layer, *every_norm] if name not in known]
     assert not unknown, (
         f"torch_geometric has layers that tests/conv/layers.py lacks: {unknown}. Put "
         "into one of its tables how each is made, or exclude it and say why."

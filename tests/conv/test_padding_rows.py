@@ -36,9 +36,7 @@ ROW_WISE: dict[str, Callable[[], Module]] = {
     "first activated": lambda: sage(norm="batch_norm", act_first=True, jk="cat"),
     "node norm": lambda: sage(norm=NodeBatchNorm(4), jk="max"),
     "torch's norm": lambda: sage(norm=BatchNorm1d(4)),
-    "average": lambda: sage(norm=BatchNorm1d(4, momentum=None)),
     "no affine": lambda: sage(norm=BatchNorm1d(4, affine=False)),
-    "no tracking": lambda: sage(norm=BatchNorm1d(4, track_running_stats=False)),
     "still": lambda: sage(norm=BatchNorm1d(4, momentum=0.0)),
     "layer norm": lambda: pyg.GCN(
         C, 4, 2, norm="layer_norm", norm_kwargs={"mode": "node"}
@@ -49,6 +47,8 @@ ROW_WISE: dict[str, Callable[[], Module]] = {
     "Sequential": lambda: steps(pyg.BatchNorm(4), ReLU(), Linear(4, 2)),
 }
 TOGETHER: dict[str, Callable[[], Module]] = {
+    "average": lambda: sage(norm=BatchNorm1d(4, momentum=None)),
+    "no tracking": lambda: sage(norm=BatchNorm1d(4, track_running_stats=False)),
     "graph norm": lambda: sage(norm="graph_norm"),
     "layer norm": lambda: sage(norm="layer_norm"),
     "norm by a function": lambda: steps(lambda x: x - x.mean(0)),
@@ -142,10 +142,3 @@ def test_what_else_is_not_row_wise() -> None:
     others = [Own(C, 4, 2), hooked, over, MultiheadAttention(4, 1), pyg.GATConv(C, 4)]
     assert not any(call.is_row_wise(module) for module in others)
     assert call.is_row_wise(torch.nn.Sequential(Linear(C, 4), Identity()))
-
-
-def test_a_dense_layer_is_masked() -> None:
-    x, graph = pooled([3, 5])
-    out = call_gnn(pyg.DenseSAGEConv(C, 4).double(), x, graph)
-    assert not out[~graph.mask].any()
-    assert out.isfinite().all()

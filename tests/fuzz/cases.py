@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphs import Sample
+from graphs import Arguments
 
-Arguments = dict[str, Any]
 Change = Callable[[Arguments], None]
 
 OURS = r"^[Ee]xpected '|^[Ee]xpected |^'\w+' must "
@@ -21,7 +20,7 @@ def options(cases: int) -> settings:
     """Settings for a test with that many of the 10,000 cases."""
     few = settings.get_current_profile_name() != "fuzz"
     return settings(
-        max_examples=max(cases // 100, 5) if few else cases,
+        max_examples=max(cases // 50, 5) if few else cases,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
@@ -83,6 +82,16 @@ def put(name: str, make: Callable[[Any], Any]) -> Change:
     return change
 
 
+def to(**values: object) -> Change:
+    """Replace arguments by these values."""
+    return lambda arguments: arguments.update(values)
+
+
+def wrong(name: str, ways: dict[str, Callable[[Any], Any]]) -> dict[str, Change]:
+    """An argument in each of these ways."""
+    return {f"{name} {kind}": put(name, way) for kind, way in ways.items()}
+
+
 def entry(value: float) -> Callable[[Tensor], Tensor]:
     """Put a value into the middle of a tensor."""
 
@@ -92,17 +101,6 @@ def entry(value: float) -> Callable[[Tensor], Tensor]:
         return out
 
     return change
-
-
-def flat(drawn: Sample) -> Arguments:
-    return {
-        "x": drawn.x,
-        "adj": drawn.edge_index,
-        "s": drawn.s,
-        "edge_weight": drawn.edge_weight,
-        "batch": drawn.batch,
-        "batch_size": drawn.batch_size,
-    }
 
 
 NO_TENSOR: dict[str, Callable[[Any], Any]] = {

@@ -6,22 +6,29 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.testing import assert_close
+from torch_geometric.nn import GCN, GIN, GCNConv, GraphSAGE
 
-from graphs import sample
-from pyg_diffpool import DiffPoolOutput, dense_diff_pool, diff_pool
+from graphs import BACKENDS, ZOO, Arguments, flat, gradients, leaves, pad, sample
+from pyg_diffpool import (
+    DiffPool,
+    DiffPoolNet,
+    DiffPoolOutput,
+    dense_diff_pool,
+    diff_pool,
+)
 
 SAMPLE = sample([6, 3, 5], k=4, channels=8).to(torch.float)
 SINGLE = sample([7], k=1, channels=1).to(torch.float)
-BACKENDS = pytest.mark.parametrize("backend", ["sparse", "padded"])
+EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def pool(given: Any = SAMPLE, **options: Any) -> tuple[DiffPoolOutput, list[Tensor]]:
-    leaves = [t.clone().requires_grad_() for t in (given.x, given.s)]
-    x, s = leaves
-    return diff_pool(x, given.edge_index, s, batch=given.batch, **options), leaves
+def pool(given: Any = SAMPLE, **options: Any) -> tuple[DiffPoolOutput, Arguments]:
+    inputs = leaves({**flat(given), **options})
+    return diff_pool(**inputs), inputs
 
 
-@BACKENDS
+@EACH_BACKEND
 @pytest.mark.parametrize("link", ["frobenius", "bce"])
 @pytest.mark.parametrize("given", [SAMPLE, SINGLE], ids=["batch", "single"])
 def test_results_can_be_reshaped_and_changed(
@@ -30,119 +37,94 @@ def test_results_can_be_reshaped_and_changed(
     (expected, inputs), (found, others) = (
         pool(given, backend=backend, link=link) for _ in range(2)
     )
-    total = (expected.x.relu().sum() + (2 * expected.adj).square().sum()).backward()
-    assert total is None
+    total = expected.x.relu().sum() + (2 * expected.adj).square().sum()
     b = given.batch_size
     x, adj = found.x.view(b, -1), found.adj.view(b, -1)
-    (torch.relu_(x).sum() + adj.mul_(2).square().sum()).backward()
-    for one, other in zip(inputs, others, strict=True):
-        torch.testing.assert_close(other.grad, one.grad)
+    changed = torch.relu_(x).sum() + adj.mul_(2).square().sum()
+    assert_close(gradients(changed, others), gradients(total, inputs))
 
 
-@BACKENDS
+@EACH_BACKEND
 def test_losses_can_be_added_in_place(backend: str) -> None:
     out, inputs = pool(backend=backend)
-    expected = torch.autograd.grad(
-        out.link_loss + out.entropy_loss, inputs, retain_graph=True, allow_unused=True
-    )
+    expected = gradients(out.link_loss + out.entropy_loss, inputs)
     loss = out.link_loss
     loss += out.entropy_loss
-    found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    torch.testing.assert_close(found, expected)
+    assert_close(gradients(loss, inputs), expected)
 
 
-@BACKENDS
+@EACH_BACKEND
 def test_a_change_of_the_edges_before_backward_changes_no_gradient(
     backend: str,
 ) -> None:
     edge_index = SAMPLE.edge_index.contiguous().clone()
-    given = replace(SAMPLE, edge_index=edge_index)
-    out, inputs = pool(given, backend=backend)
+    out, inputs = pool(replace(SAMPLE, edge_index=edge_index), backend=backend)
     total = out.x.square().sum() + out.adj.square().sum()
-    expected = torch.autograd.grad(total, inputs, retain_graph=True)
+    expected = gradients(total, inputs)
     edge_index[1] = edge_index[1].flip(0)
-    torch.testing.assert_close(torch.autograd.grad(total, inputs), expected)
+    assert_close(gradients(total, inputs), expected)
 
 
-@BACKENDS
+@EACH_BACKEND
 def test_a_change_of_the_assignment_is_allowed_and_gives_no_wrong_gradient(
     backend: str,
 ) -> None:
     (out, inputs), (other, others) = (pool(backend=backend) for _ in range(2))
-    expected = torch.autograd.grad(other.adj.square().sum(), others, allow_unused=True)
     out.assignment.mul_(2)
     if backend == "sparse":  # where backward wants it
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             out.adj.square().sum().backward()
     else:
-        total = out.adj.square().sum()
-        found = torch.autograd.grad(total, inputs, allow_unused=True)
-        torch.testing.assert_close(found, expected)
+        expected = gradients(other.adj.square().sum(), others)
+        assert_close(gradients(out.adj.square().sum(), inputs), expected)
 
 
-@BACKENDS
-@pytest.mark.parametrize("batch", [SAMPLE.batch, None], ids=["batch", "single"])
-def test_backward_within_autocast_is_that_without(
-    backend: str, batch: Tensor | None
-) -> None:
+@EACH_BACKEND
+@pytest.mark.parametrize("given", [SAMPLE, SINGLE], ids=["batch", "single"])
+def test_backward_within_autocast_is_that_without(backend: str, given: Any) -> None:
     found = []
     for enabled in (False, True):
-        given = replace(SAMPLE, batch=batch)
-        attr = torch.ones(given.edge_index.size(1), 2).requires_grad_()
+        attr = torch.ones(given.edge_index.size(1), 2)
         out, inputs = pool(given, backend=backend, edge_attr=attr)
         total = out.x.sum() + out.adj.square().sum() + out.link_loss
         total = total + out.edge_attr.square().sum()
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            total.backward()
-        found.append([t.grad for t in (*inputs, attr)])
-    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
+            found.append(gradients(total, inputs))
+    assert_close(found[1], found[0], rtol=0, atol=0)
 
 
-@BACKENDS
-@pytest.mark.parametrize("learned", ["x", "edge_weight"])
-def test_second_derivatives_where_the_logits_are_fixed(
-    backend: str, learned: str
-) -> None:
-    given = SAMPLE.to(torch.double)
-    weight = torch.rand(given.edge_index.size(1), dtype=torch.double)
+@pytest.mark.parametrize(
+    ("form", "learned"),
+    [("dense", "x"), ("dense", "adj")]
+    + [(form, learned) for form in BACKENDS for learned in ("x", "edge_weight")],
+)
+def test_second_derivatives_where_the_logits_are_fixed(form: str, learned: str) -> None:
+    options = {"dtype": torch.double, "generator": torch.Generator().manual_seed(0)}
+    if form == "dense":
+        shapes = {"x": (2, 5, 3), "adj": (2, 5, 5), "s": (2, 5, 2)}
+        given = {name: torch.rand(shape, **options) for name, shape in shapes.items()}
+    else:
+        weight = torch.rand(SAMPLE.edge_index.size(1), **options)
+        given = flat(replace(SAMPLE.to(torch.double), edge_weight=weight))
+        given["backend"] = form
 
     def total(value: Tensor) -> Tensor:
-        named = {"x": given.x, "edge_weight": weight, learned: value}
-        more = {"edge_weight": named["edge_weight"], "batch": given.batch}
-        out = diff_pool(named["x"], given.edge_index, given.s, backend=backend, **more)
+        changed = {**given, learned: value}
+        if form == "dense":
+            x, adj, link_loss, _ = dense_diff_pool(**changed)
+            return x.square().sum() + adj.square().sum() + link_loss
+        out = diff_pool(**changed)
         return out.x.square().sum() + out.adj.square().sum() + out.link_loss
 
-    value = {"x": given.x, "edge_weight": weight}[learned].clone().requires_grad_()
+    value = given[learned].clone().requires_grad_()
     assert torch.autograd.gradgradcheck(total, value)
 
 
-@pytest.mark.parametrize("learned", [0, 1])
-def test_second_derivatives_of_the_dense_function(learned: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    shapes = ((2, 5, 3), (2, 5, 5), (2, 5, 2))
-    given = [torch.rand(s, generator=generator, dtype=torch.double) for s in shapes]
-    given[learned].requires_grad_()
-
-    def total(value: Tensor) -> Tensor:
-        arguments = [*given]
-        arguments[learned] = value
-        out = dense_diff_pool(*arguments)
-        return out[0].square().sum() + out[1].square().sum() + out[2]
-
-    assert torch.autograd.gradgradcheck(total, given[learned])
-
-
 def test_repeated_edges_do_not_saturate_in_half_precision() -> None:
-    edges = torch.tensor([[0] * 400, [1] * 400])
+    edges, half = torch.tensor([[0] * 400, [1] * 400]), torch.bfloat16
     s = torch.tensor([[50.0, 0.0], [0.0, 50.0]])
-    half = torch.bfloat16
-    out = diff_pool(
-        torch.ones(2, 4, dtype=half),
-        edges,
-        s.to(half),
-        edge_weight=torch.ones(400, dtype=half),
-        backend="sparse",
-    )
+    weights = {"edge_weight": torch.ones(400, dtype=half), "backend": "sparse"}
+    out = diff_pool(torch.ones(2, 4, dtype=half), edges, s.to(half), **weights)
     assert float(out.adj[0, 0, 1]) == 400
     torch.set_default_dtype(half)
     try:
@@ -152,12 +134,70 @@ def test_repeated_edges_do_not_saturate_in_half_precision() -> None:
     assert float(out.adj[0, 0, 1]) == 400
 
 
-@BACKENDS
+@EACH_BACKEND
 def test_the_default_device_does_not_matter(backend: str) -> None:
     expected, inputs = pool(backend=backend)
-    expected.link_loss.backward()
     with torch.device("meta"):
         found, others = pool(backend=backend)
-        found.link_loss.backward()
-    torch.testing.assert_close(found.adj, expected.adj)
-    torch.testing.assert_close(others[1].grad, inputs[1].grad)
+        grads = gradients(found.link_loss, others)
+    assert_close(found.adj, expected.adj)
+    assert_close(grads, gradients(expected.link_loss, inputs))
+
+
+EDGES = torch.tensor([[0, 0, 1, 2, 3, 3], [1, 2, 0, 3, 1, 2]])
+X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+W = torch.rand(6, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+
+
+def total(out: DiffPoolOutput) -> Tensor:
+    squares = out.x.square().sum() + out.adj.square().sum()
+    return squares + out.link_loss + out.entropy_loss
+
+
+def from_one(x: Tensor, w: Tensor) -> Tensor:
+    """Logits, weights and edge features that all come from `x`."""
+    weight = w * x[EDGES[0], 0].sigmoid()
+    out = diff_pool(x, EDGES, 2 * x, edge_weight=weight, edge_attr=x[EDGES[1]])
+    return total(out) + out.edge_attr.square().sum()
+
+
+def from_one_padded(x: Tensor, w: Tensor) -> Tensor:
+    given = replace(ZOO["one-way path"], edge_index=EDGES, edge_weight=w)
+    z, adj, mask = pad(given, x, max_num_nodes=5)
+    return total(diff_pool(z, adj, z * 2, mask=mask))
+
+
+def by_layer(x: Tensor, w: Tensor) -> Tensor:
+    torch.manual_seed(0)
+    return total(DiffPool(GCNConv(3, 3), GCNConv(3, 2)).double()(x, EDGES, w))
+
+
+def by_network(gnn: Any, x: Tensor, w: Tensor | None) -> Tensor:
+    torch.manual_seed(0)
+    net = DiffPoolNet(3, 4, 2, [3, 2], num_layers=2, gnn=gnn).double().eval()
+    out = net(x, EDGES, w)
+    return out.out.square().sum() + out.auxiliary_loss
+
+
+LOSSES: dict[str, Any] = {
+    "from one": from_one,
+    "from one, padded": from_one_padded,
+    "by layer": by_layer,
+}
+for GNN in (GraphSAGE, GCN, GIN):
+    LOSSES[f"{GNN.__name__}, weighted"] = lambda x, w, g=GNN: by_network(g, x, w)
+    LOSSES[GNN.__name__] = lambda x, w, g=GNN: by_network(g, x, None) + 0 * w.sum()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_to_be_differentiated_again_or_batched_are_the_same(
+    name: str,
+) -> None:
+    inputs = [X.clone().requires_grad_(), W.clone().requires_grad_()]
+    loss = LOSSES[name](*inputs)
+    first = torch.autograd.grad(loss, inputs, retain_graph=True)
+    again = torch.autograd.grad(loss, inputs, create_graph=True)
+    assert_close(again, first)
+    ones = torch.ones(1).double()
+    batched = torch.autograd.grad(loss, inputs, ones, is_grads_batched=True)
+    assert_close(tuple(grad[0] for grad in batched), first)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import functional_call
 
-from graphs import ZOO, Sample, sample
-from pyg_diffpool import DiffPoolNet, dense_diff_pool, diff_pool, to_padded
+from graphs import ZOO, Sample, padded, sample
+from pyg_diffpool import DiffPoolNet, dense_diff_pool, diff_pool
 
 Results = tuple[Tensor, ...]  # x, adj and the two losses
 Form = tuple[Callable[..., Results], Results]  # and its arguments, s last
@@ -40,18 +40,8 @@ def flat(given: Sample, **options: str) -> Form:
 
 def blocks(given: Sample, call: Callable[..., Results]) -> Form:
     """A function of `x`, `adj`, `s` and `mask` on padded graphs."""
-    x, adj, mask = to_padded(given.x, given.edge_index, given.batch, given.edge_weight)
-    s = to_padded(given.s, given.edge_index, given.batch).x
+    x, adj, s, mask = padded(given).values()
     return partial(call, mask=mask), (x, adj, s)
-
-
-def textbook(x: Tensor, adj: Tensor, s: Tensor, mask: Tensor) -> Results:
-    """`dense_diff_pool` from its definition."""
-    p = s.softmax(-1)
-    entropy = -(p * p.log() * mask.unsqueeze(-1)).sum() / mask.numel()
-    p = p * mask.unsqueeze(-1)
-    norm = (adj - p @ p.mT).square().sum().sqrt() / adj.numel()
-    return p.mT @ x, p.mT @ adj @ p, norm, entropy
 
 
 def forms(given: Sample) -> dict[str, Form]:
@@ -97,24 +87,20 @@ def assert_tangents(form: Form, tangents: Results, found: Results) -> None:
 
 
 @FORMS
-def test_grad(form: Form) -> None:
+def test_grad_and_vjp(form: Form) -> None:
     call, given = form
-    weights = noise(call(*given))
+    out, pull_back = torch.func.vjp(call, *given)
+    weights = noise(out)
+    expected = gradients(form, weights)
+    torch.testing.assert_close(out, call(*given))
+    torch.testing.assert_close(pull_back(weights), expected)
 
     def total(*floats: Tensor) -> Tensor:
         pairs = zip(weights, call(*floats), strict=True)
         return sum(((w * t).sum() for w, t in pairs), torch.zeros(()))
 
     found = torch.func.grad(total, tuple(range(len(given))))(*given)
-    torch.testing.assert_close(found, gradients(form, weights))
-
-
-@FORMS
-def test_vjp(form: Form) -> None:
-    call, given = form
-    out, pull_back = torch.func.vjp(call, *given)
-    torch.testing.assert_close(out, call(*given))
-    torch.testing.assert_close(pull_back(noise(out)), gradients(form, noise(out)))
+    torch.testing.assert_close(found, expected)
 
 
 @FORMS
@@ -130,32 +116,17 @@ def test_batched_gradients(form: Form) -> None:
 
 
 @FORMS
-def test_jvp(form: Form) -> None:
+def test_jvp_and_forward_mode(form: Form) -> None:
     call, given = form
     tangents = noise(given)
-    out, found = torch.func.jvp(call, given, tangents)
-    torch.testing.assert_close(out, call(*given))
-    assert_tangents(form, tangents, found)
-
-
-@pytest.mark.parametrize("kind", ["ordinary", "weighted"])
-def test_jvp_is_that_of_the_definition(kind: str) -> None:
-    (dense, given), (definition, _) = (
-        blocks(ZOO[kind], call) for call in (dense_diff_pool, textbook)
-    )
-    expected = torch.func.jvp(definition, given, noise(given))
-    torch.testing.assert_close(torch.func.jvp(dense, given, noise(given)), expected)
-
-
-@FORMS
-def test_forward_mode(form: Form) -> None:
-    call, given = form
-    tangents = noise(given)
+    out, by_jvp = torch.func.jvp(call, given, tangents)
     with forward_ad.dual_level():
         duals = map(forward_ad.make_dual, given, tangents)
         found = [forward_ad.unpack_dual(t) for t in call(*duals)]
-    torch.testing.assert_close(tuple(t.primal for t in found), call(*given))
-    assert_tangents(form, tangents, tuple(t.tangent for t in found))
+    for primal in (out, tuple(t.primal for t in found)):
+        torch.testing.assert_close(primal, call(*given))
+    assert_tangents(form, tangents, by_jvp)
+    torch.testing.assert_close(tuple(t.tangent for t in found), by_jvp)
 
 
 @TINY_FORMS

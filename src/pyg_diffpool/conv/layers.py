@@ -8,36 +8,40 @@ and edge features of the graph.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from inspect import Parameter, ismethod, signature
-from typing import Any
+from functools import cache, partial
+from inspect import Parameter, signature
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric import nn as pyg
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from pyg_diffpool._minibatch import FlatGraph, MiniBatch, PaddedGraph
-from pyg_diffpool.conv.rules import Sums, find_rule
+from pyg_diffpool._checks import wrong
+from pyg_diffpool._minibatch import MiniBatch, PaddedGraph
+from pyg_diffpool.conv.rules import find_rule
 
-Changes = Iterable[tuple[Module, str, Any]]
+Change = tuple[Any, str, Any]  # an object, the name of an attribute, its value
 _ABSENT = object()
 _WEIGHTS = ("edge_weight", "edge_attr")
-_FLOWS = ("source_to_target", "target_to_source")
-# Those that fail without edge features where they are built for them.
-_NEED_EDGE_ATTR = [pyg.CGConv, pyg.GINEConv, pyg.GMMConv, pyg.NNConv, pyg.PNAConv]
-_NEED_EDGE_ATTR += [pyg.ResGatedGraphConv, pyg.SplineConv, pyg.TransformerConv]
+_STARS = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+_BY_DIM = (pyg.CGConv, pyg.GMMConv, pyg.SplineConv)
+# Those that fail without weights or edge features where they are built for them.
+_NEED_WEIGHTS: Any = (*_BY_DIM, pyg.FAConv, pyg.GINEConv, pyg.NNConv, pyg.PNAConv)
+_NEED_WEIGHTS += (pyg.ResGatedGraphConv, pyg.TransformerConv)
 
 
 @contextmanager
-def patched(changes: Changes) -> Iterator[None]:
-    """Attributes of modules themselves, set for a while."""
+def patched(changes: Iterable[Change]) -> Iterator[None]:
+    """Attributes of objects themselves, set for a while."""
     before = []
     try:
-        for module, name, value in changes:
-            before.append((vars(module), name, vars(module).get(name, _ABSENT)))
-            vars(module)[name] = value
+        for thing, name, value in changes:
+            own = thing.__dict__
+            before.append((own, name, own.get(name, _ABSENT)))
+            own[name] = value
         yield
     finally:
         for own, name, old in reversed(before):
@@ -47,57 +51,39 @@ def patched(changes: Changes) -> Iterator[None]:
 
 
 def layers_of(module: Module) -> Iterator[Any]:
-    """All `MessagePassing` layers in `module`; faster than by `modules()`."""
-    if isinstance(module, pyg.MessagePassing):
+    """All `MessagePassing` layers in `module`, and none within these."""
+    if isinstance(module, MessagePassing):
         yield module
+        return
     for child in module._modules.values():
         if child is not None:
             yield from layers_of(child)
 
 
-def hands_edges_on(module: Module) -> bool:
+def hands_edges_on(module: Any) -> bool:
     """Whether `edge_index` reaches the layers as given: in layers and PyG's models."""
-    is_model = type(module).forward is BasicGNN.forward
-    return is_model or isinstance(module, pyg.MessagePassing)
+    convs = module.convs if type(module).forward is BasicGNN.forward else [module]
+    return all(isinstance(conv, MessagePassing) for conv in convs)
 
 
-def arguments_of(module: Module, forward: Any = None) -> dict[str, bool]:
+def arguments_of(module: Module) -> dict[str, bool]:
     """What its forward takes, features first, and whether it must be; `*` for any."""
     module = module._modules.get("_orig_mod") or module  # of `torch.compile`
-    declared = getattr(getattr(module, "signature", None), "param_dict", None)
-    if declared is not None:  # by PyG's `Sequential`
-        return dict.fromkeys(declared, True)
-    forward = forward or _own(module, "forward")
-    is_method = is_of_class(module, forward)
-    read: Any = _arguments
-    if torch.compiler.is_compiling():  # which warns of a cache
-        read = _arguments.__wrapped__
-    out: dict[str, bool] = read(
-        type(module).forward if is_method else forward, int(is_method)
-    )
-    return out
+    if isinstance(module, pyg.Sequential):
+        return dict.fromkeys(module.signature.param_dict, True)
+    is_compiled = torch.compiler.is_compiling()  # which warns of a cache
+    read: Any = _arguments.__wrapped__ if is_compiled else _arguments
+    return cast(dict[str, bool], read(type(module).forward))
 
 
-@lru_cache(maxsize=256)
-def _arguments(forward: Any, start: int) -> dict[str, bool]:
-    out: dict[str, bool] = {}
-    for p in list(signature(forward).parameters.values())[start:]:
-        is_star = p.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+@cache
+def _arguments(forward: Any) -> dict[str, bool]:
+    out = {}
+    parameters = list(signature(forward).parameters.values())
+    for p in parameters if parameters[0].kind in _STARS else parameters[1:]:
         name = "*" if p.kind is Parameter.VAR_POSITIONAL else p.name
-        out[name] = p.default is p.empty and not is_star
+        out[name] = p.default is p.empty and p.kind not in _STARS
     return out
-
-
-def is_of_class(module: Module, forward: Any) -> bool:
-    """Whether a forward is that of the class, and none that the user put over it."""
-    return ismethod(forward) and forward.__func__ is type(module).forward
-
-
-def _own(module: Module, name: str) -> Any:
-    """The method of the module, also within a call."""
-    method: Any = getattr(module, name)
-    is_ours = isinstance(method, partial) and method.func in (_run, _propagate)
-    return method.args[1] if is_ours else method
 
 
 def _mode() -> Any:
@@ -108,111 +94,103 @@ def _mode() -> Any:
     return torch.is_grad_enabled(), hooks(True)
 
 
+class Edges:
+    """A graph's edges for a model that is to hand them on to its layers, or turned.
+
+    Whatever else it does with them fails, since it would not regard their weights.
+    """
+
+    def __init__(self, graph: MiniBatch) -> None:
+        self.graph = graph
+
+    def flip(self, *_: Any) -> "Edges":
+        """The edges turned round."""
+        return Edges(self.graph.turned)
+
+
+def lost_weights(got: str) -> Exception:
+    """The error where a model does more with edges than it can without weights."""
+    what = "a model that hands 'edge_index' on to its layers as it is, or by 'flip'"
+    hint = "The graph's edge weights would be lost. Give the model's forward an "
+    hint += "'edge_weight' argument, and use it."
+    return wrong(ValueError, what, got, hint)
+
+
 @dataclass
 class Call:
     """What all layers share for the length of one call."""
 
-    graph: Any  # MiniBatch, or None once the call is over
-    edge_index: Any  # what the model was called with: the edges, or a token for them
-    weights: tuple[Tensor, ...]  # or features: the graph's own that it was called with
-    is_within: bool = False  # a layer, whose own business then all calls are
+    edge_index: Any  # what the model is called with
+    weights: tuple[Tensor, ...]  # or features: the graph's own that it is called with
+    graph: Any = None  # MiniBatch, while the call lasts
     mode: Any = field(default_factory=_mode)
 
-    def changes(self, module: Module, has_edges: bool) -> Changes:
+    def changes(self, module: Module, graph: MiniBatch) -> Iterator[Change]:
         """Those by which the layers of `module` run on the graph."""
-        for part in module.modules() if has_edges else ():
+        yield self, "graph", graph
+        for part in module.modules():
             compiled = part._modules.get("_orig_mod")  # anew at each call, if it were
             if compiled is not None and any(layers_of(part)):
                 yield part, "forward", compiled
             if part._compiled_call_impl is not None and any(layers_of(part)):
                 yield part, "_compiled_call_impl", None
         for conv in layers_of(module):
-            if conv.explain and isinstance(self.graph, PaddedGraph):
+            if conv.explain and isinstance(graph, PaddedGraph):
                 yield conv, "_explain", None  # masks are for the edges of the input
-            for name, ours in (("forward", _run), ("propagate", _propagate)):
-                if has_edges:
-                    yield conv, name, partial(ours, self, _own(conv, name), conv)
+            own = conv.forward
+            if isinstance(own, partial) and hasattr(own.func, "__self__"):
+                in_call = isinstance(own.func.__self__, Call)  # within this one
+                own = own.args[0] if in_call else own
+            yield conv, "forward", partial(self.run, own, conv)
 
-    def run(self, forward: Any, *args: Any, **kwargs: Any) -> Any:
-        """The layer's own forward."""
-        self.is_within = True
-        try:
-            return forward(*args, **kwargs)
-        finally:
-            self.is_within = False
+    def run(self, own: Any, conv: Any, *args: Any, **kwargs: Any) -> Any:
+        """The forward of a layer."""
+        if self.graph is None:  # kept by the model from a call before
+            return conv.forward(*args, **kwargs)
+        names = list(arguments_of(conv))
+        given = dict(zip(names, args, strict=False)) | kwargs
+        graph = self.graph_for(conv, given)
+        if graph is None:
+            if any(isinstance(value, Edges) for value in (*args, *kwargs.values())):
+                raise lost_weights(f"{conv} in a checkpoint, or of edges of two kinds")
+            return own(*args, **kwargs)
+        given = {k: v for k, v in given.items() if k not in _WEIGHTS}
+        others = {k: v for k, v in given.items() if v is not None}
+        x, rule = others.pop(names[0], None), find_rule(conv, own)
+        plain = len(others) == 1 and isinstance(x, Tensor)
+        if rule and plain and not (conv.explain and graph.edges[1] is None):
+            graph = graph if conv.flow == "source_to_target" else graph.turned
+            return rule(conv, x, masked_edges(graph, conv) if conv.explain else graph)
+        if isinstance(given["edge_index"], Edges):
+            given["edge_index"] = graph.edges[0]
+        return own(**given, **_edge_arguments(conv, graph, given))
 
-    def is_turned(self, conv: Any, given: dict[str, Any]) -> bool | None:
-        """Whether a layer is to run on the graph's edges turned round.
+    def graph_for(self, conv: Module, given: dict[str, Any]) -> Any:
+        """The graph, or with its edges turned round, that a layer is to run on.
 
         `None` if on other edges, or with weights, that the model has made itself; or
         if as the model calls it, since it will be called so once more.
         """
-        own, graph, edge_index = self.edge_index, self.graph, given.get("edge_index")
+        own, edge_index = self.edge_index, given.get("edge_index")
+        reruns = self.mode != _mode()
+        if reruns and any([p.requires_grad for p in conv.parameters()] or [True]):
+            return None
+        if isinstance(edge_index, Edges):
+            return edge_index.graph
         weights = [given[n] for n in _WEIGHTS if given.get(n) is not None]
         if any(all(value is not w for w in self.weights) for value in weights):
             return None
-        reruns = isinstance(own, Tensor) and _mode() != self.mode
-        if reruns and any([p.requires_grad for p in conv.parameters()] or [True]):
-            return None
         if edge_index is own:
-            return False
-        if not isinstance(own, Tensor) or not isinstance(edge_index, Tensor):
+            return self.graph
+        if not (isinstance(own, Tensor) and isinstance(edge_index, Tensor)):
             return None
-        bare = graph.edges[1] is None and graph.edge_features is None
-        if bare or edge_index.shape != own.shape or edge_index.device != own.device:
-            return None
-        if torch.equal(edge_index, own):
-            return False
-        return True if torch.equal(edge_index, own.flip(0)) else None
-
-    def check_weights_used(self, conv: Module) -> None:
-        """A model that takes the graph's weights answers for them, no other can."""
-        if not self.weights and self.graph.edges[1] is not None:
-            raise ValueError(
-                f"Expected {conv} to be called with the 'edge_index' that the model "
-                "was given (got other edges, edge features of the model's own, a "
-                "checkpoint, or a call of 'propagate'): the graph's edge weights would "
-                "be lost. Give the model's forward an 'edge_weight' argument, and use "
-                "it."
-            )
-
-
-def _propagate(call: Call, own: Any, conv: Module, *args: Any, **kwargs: Any) -> Any:
-    """The propagate of a layer for the length of a call."""
-    if call.graph is not None and not call.is_within:
-        call.check_weights_used(conv)
-    return own(*args, **kwargs)
-
-
-def _run(call: Call, own: Any, conv: Any, *args: Any, **kwargs: Any) -> Any:
-    """The forward of a layer for the length of a call."""
-    graph, names = call.graph, list(arguments_of(conv, own))
-    if graph is None:  # kept by the model from a call before
-        return conv.forward(*args, **kwargs)
-    if call.is_within:
-        return own(*args, **kwargs)
-    given = dict(zip(names, args, strict=False)) | kwargs
-    turned = call.is_turned(conv, given)
-    if turned is None:
-        if any("edge_index" in name for name in names):
-            call.check_weights_used(conv)
-        return call.run(own, *args, **kwargs)
-    given = {k: v for k, v in given.items() if v is not None and k not in _WEIGHTS}
-    x, rule = given[names[0]], find_rule(conv) if is_of_class(conv, own) else None
-    plain = len(given) == 2 and isinstance(x, Tensor)
-    if rule and plain and not (conv.explain and graph.edges[1] is None):
-        flow = _FLOWS[(conv.flow == _FLOWS[0]) == turned]
-        masked = masked_edges(graph, conv) if isinstance(graph, FlatGraph) else graph
-        return rule(conv, x, Sums(graph, masked, flow))
-    edge_index, _ = graph.edges
-    given["edge_index"] = edge_index.flip(0) if turned else edge_index
-    given |= _edge_arguments(conv, names, graph, given)
-    leading = names[: names.index("edge_index") + 1]
-    return call.run(own, *[given.pop(name) for name in leading], **given)
+        is_bare = all(value is None for value in self.graph.edges[1:])
+        is_turned = not is_bare and torch.equal(edge_index, own.flip(0))
+        return self.graph.turned if is_turned else None
 
 
 def _edge_arguments(
-    conv: Any, names: list[str], graph: MiniBatch, given: dict[str, Any]
+    conv: Any, graph: MiniBatch, given: dict[str, Any]
 ) -> dict[str, Tensor]:
     """The keyword arguments by which `conv` receives weights and edge features.
 
@@ -220,115 +198,98 @@ def _edge_arguments(
     features of one channel; edge features stand for them. On an unweighted graph a
     layer that cannot do without is given ones.
     """
-    types = [n for n in ("edge_type", "node_type") if n in names and n not in given]
+    names = arguments_of(conv).keys()
+    types = [f"'{n}'" for n in ("edge_type", "node_type") if {n} & names - given.keys()]
     if types and not (isinstance(conv, pyg.FiLMConv) and conv.num_relations == 1):
-        raise ValueError(
-            f"Expected a layer for graphs without types (got {conv}, which needs "
-            f"'{types[0]}'). Take it into a module of your own that supplies them, or "
-            "a layer without types, such as GCNConv."
-        )
-    (edge_index, weight), features = graph.edges, graph.edge_features
-    if features is not None and takes_features(conv, names):
-        given["edge_attr"] = _with_weights(conv, features, weight)
-    channels = _edge_channels(conv) if "edge_attr" in names else None
+        hint = "Take it into a module of your own that supplies them, or a layer "
+        hint += "without types, such as GCNConv."
+        got = f"{conv}, which needs {types[0]}"
+        raise wrong(ValueError, "a layer for graphs without types", got, hint)
+    edge_index, weight, features = graph.edges
+    channels, out = _edge_channels(conv), {}
     fixed = isinstance(conv, pyg.FAConv) and conv.normalize
-    if weight is None and "edge_attr" not in given:
-        needs = isinstance(conv, tuple(_NEED_EDGE_ATTR)) and channels is not None
-        if needs or (isinstance(conv, pyg.FAConv) and not fixed):
-            weight = next(conv.parameters()).new_ones(edge_index.size(1))
-    if weight is None:
-        return {}
-    if "edge_weight" in names and not fixed:
-        return {"edge_weight": weight}
-    if "edge_attr" in given:
-        return {}
-    if channels == 1:
-        return {"edge_attr": weight.unsqueeze(-1)}
-    raise ValueError(
-        "Expected a layer that uses edge weights, one number an edge, which all pooled "
-        f"graphs have (got {conv}). Take GCNConv, GraphConv, GINConv or SAGEConv with "
-        "mean or sum aggregation, or a layer with 'edge_dim=1', which receives the "
-        "weights as 'edge_attr'." + " Or build it with 'normalize=False'." * fixed
-    )
+    needs = isinstance(conv, _NEED_WEIGHTS)
+    by_weight = "edge_weight" in names and not fixed
+    if features is not None and channels is not None:
+        out["edge_attr"] = _with_weights(conv, features, weight)
+    elif weight is None and needs and (by_weight or channels is not None):
+        weight = next(conv.parameters()).new_ones(edge_index.size(1))
+    if weight is not None and by_weight:
+        out["edge_weight"] = weight
+    elif weight is not None and not out and channels == 1:
+        out["edge_attr"] = weight.unsqueeze(-1)
+    elif weight is not None and not out:
+        what = "a layer that uses edge weights, which all pooled graphs have"
+        hint = "Take GCNConv, GraphConv, GINConv or SAGEConv with mean or sum "
+        hint += "aggregation, or a layer with 'edge_dim=1', which receives the "
+        hint += "weights as 'edge_attr'."
+        raise wrong(ValueError, what, conv, hint)
+    return out
 
 
 def _edge_channels(conv: Any) -> int | None:
-    """How many channels of edge features `conv` is built for, `None` if for none."""
-    if isinstance(conv, pyg.CGConv | pyg.GMMConv | pyg.SplineConv):
-        return conv.dim or None
-    named = "lin" if isinstance(conv, pyg.GINEConv) else "lin_edge"
-    named = "nn" if isinstance(conv, pyg.NNConv) else named
-    network = getattr(conv, named, None)
-    places = [(conv, "edge_dim"), (conv, "in_edge_channels")]
-    for module in () if network is None else network.modules():  # a linear map's
+    """How many channels of edge features `conv` is built for, `None` if for none.
+
+    By `GINEConv` without a map of their own -1, which is those of the nodes.
+    """
+    if "edge_attr" not in arguments_of(conv):
+        return None
+    is_gine = isinstance(conv, pyg.GINEConv)
+    name = "nn" if isinstance(conv, pyg.NNConv) else "lin" if is_gine else "lin_edge"
+    places = [(conv, "dim")] if isinstance(conv, _BY_DIM) else []
+    places += [(conv, "edge_dim"), (conv, "in_edge_channels")]
+    network = getattr(conv, name, None)
+    for module in () if network is None else network.modules():
         places += [(module, "in_features"), (module, "in_channels")]
-    widths = (getattr(module, name, None) for module, name in places)
-    return next((width for width in widths if isinstance(width, int)), None)
-
-
-def takes_features(conv: Any, names: Iterable[str]) -> bool:
-    """Whether `conv` is built for edge features, of its own width or of the nodes'."""
-    of_nodes = isinstance(conv, pyg.GENConv | pyg.GINEConv)
-    built = of_nodes or _edge_channels(conv) is not None
-    return built and "edge_attr" in names
+    places += [(conv, "out_channels")] if isinstance(conv, pyg.GENConv) else []
+    widths = [getattr(module, name, None) for module, name in places]
+    widths += [-1] if is_gine else []
+    return next((width for width in widths if isinstance(width, int) and width), None)
 
 
 def _with_weights(conv: Any, features: Tensor, weight: Tensor | None) -> Tensor:
     """Features for a layer of D channels, or for D + 1, with the weights as last."""
     channels, (e, d) = _edge_channels(conv), features.shape
-    if channels is None and isinstance(conv, pyg.GENConv):  # adds them to the nodes'
-        channels = conv.out_channels
-    if channels not in (None, d, d + 1):
-        raise ValueError(
-            f"Expected a layer with 'edge_dim' = {d}, one for each edge feature, or "
-            f"{d + 1}, which adds the edge weight as the last one (got {channels} in "
-            f"{conv})."
-        )
+    if channels not in (-1, d, d + 1):
+        what = f"a layer with 'edge_dim' = {d}, one for each edge feature, or {d + 1}, "
+        what += "which adds the edge weight as the last one"
+        raise wrong(ValueError, what, f"{channels} in {conv}")
+    if channels != d + 1:
+        return features
     last = features.new_ones(e) if weight is None else weight.to(features.dtype)
-    columns = [features, last.unsqueeze(-1)] if channels == d + 1 else [features]
-    return torch.cat(columns, 1)
+    return torch.cat([features, last.unsqueeze(-1)], 1)
 
 
 def check_takes_features(edge_attr: Tensor, *gnns: Module | None) -> None:
-    """At least one of the GNNs that use edges at all uses edge features.
-
-    Raises:
-        ValueError: If none does.
-    """
-    used = [g for g in gnns if g is not None]
-    used = [g for g in used if any(layers_of(g)) or "edge_index" in arguments_of(g)]
-    for gnn in used:
-        takes = not hands_edges_on(gnn) and "edge_attr" in arguments_of(gnn)
-        convs = layers_of(gnn)
-        if takes or any(takes_features(c, arguments_of(c)) for c in convs):
+    """At least one of the GNNs that use edges at all uses edge features."""
+    names = []
+    for gnn in (gnn for gnn in gnns if gnn is not None):
+        convs, takes = list(layers_of(gnn)), arguments_of(gnn)
+        if "edge_attr" in takes and not hands_edges_on(gnn):
             return
-    d = edge_attr.size(-1)
-    if used:
-        raise ValueError(
-            f"Expected 'embed' or 'assign' with a layer for 'edge_attr' (got "
-            f"{' and '.join(map(str, used))}). Take GATv2Conv, TransformerConv, "
-            f"GINEConv or another with 'edge_dim={d}', or {d + 1} to add the edge "
-            "weight as the last channel; 'diff_pool' itself pools edge features "
-            "without any layer."
-        )
+        if any(_edge_channels(conv) is not None for conv in convs):
+            return
+        names += [str(gnn)] if convs or "edge_index" in takes else []
+    if names:
+        d = edge_attr.size(-1)
+        hint = "Take GATv2Conv, TransformerConv, GINEConv or another with 'edge_dim="
+        hint += f"{d}', or {d + 1} to add the edge weight as the last channel; "
+        hint += "'diff_pool' itself pools edge features without any layer."
+        what = "'embed' or 'assign' with a layer for 'edge_attr'"
+        raise wrong(ValueError, what, " and ".join(names), hint)
 
 
-def masked_edges(graph: FlatGraph, *modules: Module | None) -> FlatGraph:
-    """The graph with its edge weights multiplied by an explainer's mask, if any.
-
-    Raises:
-        ValueError: If the mask is one for other edges.
-    """
-    layers = [conv for m in modules if m is not None for conv in layers_of(m)]
-    conv = next((conv for conv in layers if conv.explain), None)
-    if conv is None:
+def masked_edges(graph: MiniBatch, *modules: Module | None) -> MiniBatch:
+    """The graph with its edge weights multiplied by an explainer's mask, if any."""
+    convs = [conv for m in modules if m is not None for conv in layers_of(m)]
+    conv = next((conv for conv in convs if conv.explain), None)
+    if conv is None or isinstance(graph, PaddedGraph):
         return graph
     mask, num_edges = conv._edge_mask, graph.edge_index.size(1)
     if mask is None or mask.numel() != num_edges:
-        raise ValueError(
-            f"Expected an edge mask for each of the {num_edges} edges (got "
-            f"{None if mask is None else list(mask.shape)} on {conv}). On layers that "
-            "run on other edges than those of the input, set 'layer.explain = False' "
-            "before explaining."
-        )
-    return graph.weighted(mask.sigmoid() if conv._apply_sigmoid else mask)
+        what = f"an edge mask for each of the {num_edges} edges"
+        got = f"{None if mask is None else list(mask.shape)} on {conv}"
+        hint = "On layers that run on other edges than those of the input, set "
+        hint += "'layer.explain = False' before explaining."
+        raise wrong(ValueError, what, got, hint)
+    return graph.masked(mask.sigmoid() if conv._apply_sigmoid else mask)
