@@ -29,9 +29,9 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 train: $(READY)
-	$(BIN)/pyg-diffpool fit --name train --trainer.max_time 00:00:05:00 \
+	$(BIN)/pyg-diffpool fit --trainer.max_time 00:00:05:00 \
 		--data.batch_size 32 --model.lr 0.002
-	$(BIN)/pyg-diffpool plot "$$(ls -td runs/train/version_* | head -n 1)"
+	$(BIN)/pyg-diffpool plot --ckpt_path best
 
 # One thread for each test process: they already share the cores.
 test: $(READY)
@@ -69,7 +69,7 @@ bench: $(READY)
 
 TABLE ?= paper
 reproduce: $(READY)
-	$(BIN)/python -m benchmarks.reproduce$(if $(filter pace,$(TABLE)),.pace, $(TABLE)) $(ARGS)
+	$(BIN)/python -m benchmarks.reproduce $(TABLE) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-accel build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,134 +1,56 @@
 """How time and memory grow: one graph of more edges, mini-batches of more graphs."""
 
-import math
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch_geometric.utils import to_undirected
 
-from benchmarks.batches import (
-    BatchSpec,
-    PoolingBatch,
-    draw_batch,
-    load_dataset,
-    with_noise,
-)
-from benchmarks.isolated import Limits, Outcome, run_isolated
-from benchmarks.methods import METHODS, floor, training_pass, warm_up
-from benchmarks.settings import Settings
-from benchmarks.timing import Budget, Call, Sample
+from benchmarks.batches import PoolingBatch, draw_batch, with_noise
+from benchmarks.operators import run_each
+from benchmarks.sets import SPECS, Settings, load_dataset
+from benchmarks.timing import Budget
 
-NAMES = ("auto", "PyG dense_diff_pool", "tgp diff_u")
-FLOOR = "floor"
+NAMES = ("auto", "PyG dense_diff_pool", "tgp diff_u", "floor")
 DEGREE = 10
 EDGES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 GRAPHS = tuple(2**i for i in range(3, 13))
-DENSE_LIMIT = 4e9
 
 
 def run(settings: Settings) -> Iterator[dict[str, Any]]:
     """Measure both curves and fit them."""
-    edges: Sequence[int] = EDGES[:3] if settings.quick else EDGES
-    graphs: Sequence[int] = GRAPHS[:5:2] if settings.quick else GRAPHS
+    edges = EDGES[:3] if settings.quick else EDGES
+    graphs = GRAPHS[:5:2] if settings.quick else GRAPHS
+    dataset = load_dataset("PythonFunctions", settings.root)
+    k = SPECS["PythonFunctions"].clusters
     yield {
-        "threads": settings.threads,
-        "one_graph": _curve(_one_graph(edges), settings),
-        "batches": _curve(_batches(graphs, settings), settings),
+        "one_graph": curve(map(random_graph, edges), settings),
+        "batches": curve((draw_batch(dataset, n, k) for n in graphs), settings),
     }
 
 
-@dataclass(frozen=True)
-class _Case:
-    method: str
-    prepare: Callable[..., Call]
-    argument: int | str
-    sizes: dict[str, int]
-    dense_bytes: int  # of the adjacencies as dense blocks
-
-
-def _one_graph(edges: Sequence[int]) -> Iterator[_Case]:
-    for count in edges:
-        n = count // DEGREE
-        sizes = {"edges": count, "nodes": n, "graphs": 1}
-        for name in (*NAMES, FLOOR):
-            yield _Case(name, prepare_graph, count, sizes, 4 * n * n)
-
-
-def _batches(graphs: Sequence[int], settings: Settings) -> Iterator[_Case]:
-    dataset = load_dataset("PythonFunctions", settings.root)
-    assert dataset is not None
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "batch.pt")
-        for count in graphs:
-            batch = draw_batch(BatchSpec("PythonFunctions", count, 16), dataset)
-            torch.save(asdict(batch), path)
-            found = batch.describe()
-            sizes = {key: found[key] for key in ("edges", "nodes", "graphs")}
-            dense = 4 * count * found["max_nodes"] ** 2
-            for name in (*NAMES, FLOOR):
-                yield _Case(name, prepare_batch, path, sizes, dense)
-
-
-def _curve(cases: Iterable[_Case], settings: Settings) -> dict[str, Any]:
-    """Run all cases; a method that has failed is not tried on larger ones."""
+def curve(batches: Iterable[PoolingBatch], settings: Settings) -> dict[str, Any]:
+    """Run all methods; one that has failed is not tried on larger mini-batches."""
     points: list[dict[str, Any]] = []
-    given_up: set[str] = set()
-    for case in cases:
-        outcome = Outcome("not tried, since a smaller one failed")
-        if case.method not in given_up:
-            outcome = _run(case, settings)
-        if not outcome.ok:
-            given_up.add(case.method)
-        time = Sample.of(list(outcome.times[1:])).as_dict() if outcome.ok else None
-        figures = {"status": outcome.status, "time": time, "peak_bytes": outcome.peak}
-        points.append({"method": case.method, **case.sizes, **figures})
-        print(points[-1])
+    able = list(NAMES)
+    budget, seconds = (Budget(0.1), 10.0) if settings.quick else (Budget(2.0), 90.0)
+    for batch in batches:
+        sizes = {key: batch.describe()[key] for key in ("edges", "nodes", "graphs")}
+        outcomes = run_each(able, batch, budget, seconds)
+        able = [name for name in able if outcomes[name]["status"] == "ok"]
+        for name, outcome in outcomes.items():
+            points.append({"method": name, **sizes, **outcome})
+            print(points[-1])
     return {"points": points, "exponents": exponents(points)}
 
 
-def _run(case: _Case, settings: Settings) -> Outcome:
-    # At the peak about five blocks of the size of the adjacency are alive.
-    if case.method.startswith("PyG") and 5 * case.dense_bytes > DENSE_LIMIT:
-        return Outcome("too large")
-    budget = Budget(0.1) if settings.quick else Budget(2.0)
-    limits = Limits(seconds=10.0 if settings.quick else 90.0)
-    arguments = (case.method, case.argument)
-    return run_isolated(case.prepare, arguments, budget, settings.threads, limits)
-
-
-def prepare_graph(name: str, num_edges: int) -> Call:
-    """A pass over one graph in which every node has `DEGREE` neighbours."""
-    return _prepare(name, with_noise(*shuffled_ring(num_edges), clusters=64))
-
-
-def prepare_batch(name: str, path: str) -> Call:
-    """A pass over the saved mini-batch."""
-    return _prepare(name, PoolingBatch(**torch.load(path)))
-
-
-def _prepare(name: str, batch: PoolingBatch) -> Call:
-    if name == FLOOR:
-        return floor(batch)
-    warm_up(name)
-    return training_pass(METHODS[name], batch)
-
-
-def shuffled_ring(num_edges: int) -> tuple[Tensor, Tensor]:
-    """A ring linked to the nearest `DEGREE` nodes, nodes numbered at random."""
-    n = num_edges // DEGREE
-    random = torch.Generator().manual_seed(0)
-    number = torch.randperm(n, generator=random)
-    place = number.argsort()
-    near = torch.arange(1, DEGREE // 2 + 1)
-    around = (place.unsqueeze(1) + torch.cat([-near, near])) % n
-    col = number[around].sort(1).values
-    row = torch.arange(n).unsqueeze(1).expand_as(col)
-    return torch.stack([row.flatten(), col.flatten()]), torch.zeros(n, dtype=torch.long)
+def random_graph(num_edges: int) -> PoolingBatch:
+    """One graph of mean degree `DEGREE`, of nearly so many edges."""
+    n, random = num_edges // DEGREE, torch.Generator().manual_seed(0)
+    ends = torch.randint(n, (2, num_edges // 2), generator=random)
+    batch = torch.zeros(n, dtype=torch.long)
+    return with_noise(to_undirected(ends, num_nodes=n), batch, clusters=64)
 
 
 def exponents(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -138,11 +60,12 @@ def exponents(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         measured = [p for p in points if p["method"] == name and p["time"]]
         if len(measured) < 3:
             continue
-        size = [math.log(p["edges"] + p["nodes"]) for p in measured]
-        time = [math.log(p["time"]["median"]) for p in measured]
-        memory = [math.log(max(p["peak_bytes"], 1 << 20)) for p in measured]
-        slopes[name] = {
-            "time": float(np.polyfit(size, time, 1)[0]),
-            "memory": float(np.polyfit(size, memory, 1)[0]),
+        size = np.log([p["edges"] + p["nodes"] for p in measured])
+        time = np.log([p["time"]["median"] for p in measured])
+        memory = np.log([max(p["peak_bytes"], 1 << 20) for p in measured])
+        fits = {
+            "time": np.polyfit(size, time, 1),
+            "memory": np.polyfit(size, memory, 1),
         }
+        slopes[name] = {key: float(fit[0]) for key, fit in fits.items()}
     return slopes

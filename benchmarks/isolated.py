@@ -10,129 +10,74 @@ import multiprocessing
 import resource
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
 
-from benchmarks.machine import total_memory
-from benchmarks.timing import Budget, Call, clock
+from benchmarks.results import total_memory
+from benchmarks.timing import Budget, Call, Sample, clock
 
-OUT_OF_MEMORY = "out of memory"
-NOT_INSTALLED = "not installed"
 ONCE = Budget(0.0, at_least=0)
-Prepare = Callable[..., Call]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run may take.
-
-    Attributes:
-        seconds: Time for all its repeats.
-        memory: Bytes of address space; by default nine tenths of the machine's memory.
-    """
-
-    seconds: float = 120.0
-    memory: int = int(0.9 * total_memory())
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a run.
-
-    Attributes:
-        status: `"ok"`, or why there are no figures.
-        times: Seconds of the first call, which also pays for pages of memory, and of
-            those after it.
-        peak: Bytes above the level before the call.
-    """
-
-    status: str
-    times: Sequence[float] = ()
-    peak: int | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether there are figures."""
-        return self.status == "ok"
+Outcome = dict[str, Any]  # status: "ok" or why there are no figures; time; peak_bytes
 
 
 def run_isolated(
-    prepare: Prepare,
-    arguments: Sequence[Any],
+    prepare: Callable[..., Call],
+    arguments: Sequence[Any] = (),
     budget: Budget = ONCE,
-    threads: int = 1,
-    limits: Limits | None = None,
+    seconds: float = 120.0,
+    memory: int = total_memory() // 2,
 ) -> Outcome:
     """Measure the call that `prepare(*arguments)` returns: its peak, then its time.
 
     `prepare` is a function of a module; it makes the inputs and warms the libraries up
-    on something small. The first call gives the peak, `budget` says how many follow.
-
-    Raises:
-        RuntimeError: If the call fails for any other reason than missing memory or a
-            missing package.
+    on something small. The first call, which also pays for pages of memory, gives the
+    peak above the level before it; `budget` says how many follow. All of it may take so
+    many `seconds` and bytes of address space. An error other than of missing memory or
+    a missing package is raised here.
     """
-    limits = limits or Limits()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, prepare.__module__])
-    receiver, sender = context.Pipe(duplex=False)
-    job = (sender, prepare, arguments, budget, threads, limits.memory)
-    process = context.Process(target=_child, args=job, daemon=True)
-    process.start()
-    sender.close()
+    limits = (torch.get_num_threads(), seconds, memory)
+    start = monotonic()
     try:
-        if not receiver.poll(limits.seconds):
-            return Outcome(f"over {limits.seconds:g} s")
-        outcome: Outcome = receiver.recv()
-    except EOFError:
-        process.join()
-        if process.exitcode == -signal.SIGKILL:  # so the system ends what is too large
-            return Outcome(OUT_OF_MEMORY)
-        raise RuntimeError(
-            f"{prepare.__name__}{tuple(arguments)} ended with {process.exitcode}"
-        ) from None
-    finally:
-        process.kill()
-        process.join()
-    if outcome.status.startswith("Traceback"):
-        raise RuntimeError(f"{prepare.__name__}{tuple(arguments)}\n{outcome.status}")
-    return outcome
+        with ProcessPoolExecutor(1, context) as pool:
+            return pool.submit(_measure, prepare, arguments, budget, *limits).result()
+    except ImportError as error:
+        status = f"not installed: {error.name or error}"
+    except (BrokenProcessPool, MemoryError, RuntimeError) as error:
+        lacks = "not enough memory" in str(error) or "can't allocate" in str(error)
+        if not (lacks or isinstance(error, (BrokenProcessPool, MemoryError))):
+            raise
+        late = monotonic() - start >= seconds
+        status = f"over {seconds:g} s" if late else "out of memory"
+    return {"status": status, "time": None, "peak_bytes": None}
 
 
-def _child(
-    sender: Connection,
-    prepare: Prepare,
+def _measure(
+    prepare: Callable[..., Call],
     arguments: Sequence[Any],
     budget: Budget,
     threads: int,
+    seconds: float,
     memory: int,
-) -> None:
+) -> Outcome:
+    signal.setitimer(signal.ITIMER_REAL, seconds)  # its signal ends the process
     torch.set_num_threads(threads)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    try:
-        call = prepare(*arguments)
-        level = _reset_peak()
-        times = [clock(call)]
-        peak = _peak() - level
-        times += [clock(call) for _ in range(budget.repeats(times[0]))]
-        outcome = Outcome("ok", times, peak)
-    except ImportError as error:
-        outcome = Outcome(f"{NOT_INSTALLED}: {error.name or error}")
-    except MemoryError:
-        outcome = Outcome(OUT_OF_MEMORY)
-    except RuntimeError as error:
-        lacks = "not enough memory" in str(error) or "can't allocate" in str(error)
-        outcome = Outcome(OUT_OF_MEMORY if lacks else traceback.format_exc())
-    except Exception:
-        outcome = Outcome(traceback.format_exc())
-    sender.send(outcome)
+    call = prepare(*arguments)
+    level = _reset_peak()
+    first = clock(call)
+    peak = _peak() - level
+    times = [clock(call) for _ in range(budget.repeats(first))]
+    time = Sample.of(times).as_dict() if times else None
+    return {"status": "ok", "time": time, "peak_bytes": peak}
 
 
 def _reset_peak() -> int:

@@ -73,6 +73,22 @@ def interleave(calls: Mapping[str, Call], budget: Budget) -> dict[str, Sample]:
     return {name: Sample.of(t) for name, t in times.items()}
 
 
+def ratio_in_turns(
+    old: Callable[[], float], new: Callable[[], float], rounds: int
+) -> str:
+    """Cells of a table: milliseconds of both, in turns, and quartiles of old / new.
+
+    `old` and `new` return the seconds that they took, or that was worth timing of them.
+    """
+    sides: tuple[list[float], list[float]] = ([], [])
+    for turn in range(rounds):
+        for i in (0, 1) if turn % 2 == 0 else (1, 0):
+            sides[i].append((old, new)[i]())
+    one, other = (f"{1e3 * statistics.median(times):.3g}" for times in sides)
+    ratio = Sample.of([a / b for a, b in zip(*sides, strict=True)])
+    return f"{one} | {other} | {ratio.median:.3f} ({ratio.q1:.3f} to {ratio.q3:.3f})"
+
+
 def clock(call: Call) -> float:
     """Seconds of one call."""
     start = time.perf_counter()

@@ -1,84 +1,55 @@
-"""Whole training steps of PyG's example model and of the same with this package."""
+"""Whole training steps of PyG's example model and of the same with this package.
 
-import copy
+After `examples/proteins_diff_pool.py` of PyG 2.8: two levels of 38 and 10 clusters (a
+quarter of the example's 150 nodes, and a quarter of that), each with a GNN of three
+`SAGE` layers of 64 channels for the embedding and one for the assignment, batch norm
+after each layer, layers concatenated, a last GNN, the mean, and two linear layers. The
+last GNN, over 10 clusters, is PyG's dense one on both sides.
+
+Both sides have the same layers and widths but for one: the third layer of the
+assignment GNN gives K channels there and 64 here, as PyG's `GraphSAGE` has it. Batch
+norm counts padding there and does not here.
+"""
+
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import BatchNorm1d, Identity, Linear, Module, ModuleList
 from torch.nn.functional import cross_entropy
-from torch.utils.data import Dataset
-from torch_geometric.data import Data, InMemoryDataset
-from torch_geometric.loader import DataLoader, DenseDataLoader
+from torch.utils.data import DataLoader
+from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch_geometric.loader.dense_data_loader import collate_fn as stack
+from torch_geometric.nn import MLP, DenseSAGEConv, GraphSAGE, dense_diff_pool
 from torch_geometric.transforms import ToDense
+from torch_geometric.utils import to_dense_adj, to_dense_batch
 
-from benchmarks.batches import load_dataset
-from benchmarks.example_model import DenseNet, Output, PaddingNet, SparseNet
-from benchmarks.settings import Settings
+from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw, measure_sets
 from benchmarks.timing import Budget, Call, interleave
+from pyg_diffpool import DiffPool, DiffPoolNet
 
-BATCH_SIZE = 20
-QUICK = ("ENZYMES", "PythonFunctions")
 DENSE_LIMIT = 4e9
+HIDDEN = 64
+CLUSTERS = (38, 10)
+Output = tuple[Tensor, Tensor]  # logits [B, classes], the auxiliary losses []
 OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense loader"
-
-
-@dataclass(frozen=True)
-class StepSpec:
-    """How many steps of 20 graphs on which set; `None` is an epoch.
-
-    The seed draws the graphs. Where they are not all, seeds were chosen so that nodes,
-    edges and the largest graph squared, which is what padding costs, are within 8 % of
-    those of an epoch's mean step.
-    """
-
-    dataset: str
-    steps: int | None
-    seed: int = 0
-
-
-SPECS = (
-    StepSpec("ENZYMES", None),
-    StepSpec("PROTEINS", None),
-    StepSpec("DD", 3, 1452),
-    StepSpec("COLLAB", 8, 1204),
-    StepSpec("REDDIT-MULTI-12K-GSM1111", 3, 1057),
-    StepSpec("PythonFunctions", 8, 335),
-)
 
 
 def run(settings: Settings) -> Iterator[dict[str, Any]]:
     """Measure on all data sets that are there; once more after each set."""
-    measured: list[dict[str, Any]] = []
-    absent: list[str] = []
-    content = {"threads": settings.threads, "datasets": measured, "absent": absent}
-    for spec in SPECS:
-        if not settings.wants(spec.dataset, QUICK):
-            continue
-        dataset = load_dataset(spec.dataset, settings.root)
-        if dataset is None:
-            absent.append(spec.dataset)
-            print(f"{spec.dataset}: absent from {settings.root}")
-            continue
+
+    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> dict[str, Any]:
         steps = 3 if settings.quick else spec.steps
-        graphs = draw_graphs(dataset, steps, spec.seed)
-        result = measure(graphs, settings)
-        print(f"{spec.dataset}: {result}")
-        measured.append({"dataset": spec.dataset, **result})
-        yield content
-    yield content
+        return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
+
+    yield from measure_sets(settings, measure_set)
 
 
 def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[Data]:
     """The graphs of so many steps, seeded; sets without features get a constant."""
-    random = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(dataset), generator=random)
-    chosen = order if steps is None else order[: steps * BATCH_SIZE]
     graphs = []
-    for i in chosen.tolist():
-        data = dataset[i]
+    for data in draw(dataset, steps and steps * BATCH_SIZE, seed):
         x = torch.ones(data.num_nodes, 1) if data.x is None else data.x.float()
         y = data.y.view(-1).clamp(min=0)
         graphs.append(Data(x=x, edge_index=data.edge_index, y=y))
@@ -87,71 +58,79 @@ def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[
 
 def measure(graphs: list[Data], settings: Settings) -> dict[str, Any]:
     """Seconds for one run through `graphs`, by each side."""
-    in_channels = graphs[0].num_features
-    classes = int(max(data.y.max() for data in graphs)) + 1
+    widths = graphs[0].num_features, int(max(data.y.max() for data in graphs)) + 1
     max_nodes = max(int(data.num_nodes or 0) for data in graphs)
+    to_dense = ToDense(max_nodes)
+
+    def padded_alike(graphs: list[Data]) -> Any:
+        """All to the largest graph of all, at each access, as PyG's example does."""
+        return stack([to_dense(data) for data in graphs])
+
     calls: dict[str, Call] = {
-        OURS: _epoch(SparseNet(in_channels, classes), _loader(graphs)),
-        PADDING: _epoch(PaddingNet(in_channels, classes), _loader(graphs)),
+        OURS: _epoch(SparseNet(*widths), _loader(graphs, Batch.from_data_list)),
+        PADDING: _epoch(DenseNet(*widths), _loader(graphs, _padded)),
     }
     # At the peak about eight blocks of the size of the adjacency are alive.
     limit = DENSE_LIMIT / 10 if settings.quick else DENSE_LIMIT
     if 8 * 4 * BATCH_SIZE * max_nodes**2 < limit:
-        dense = DenseDataLoader(_Padded(graphs, max_nodes), BATCH_SIZE)
-        net = DenseNet(in_channels, classes)
-        calls[DENSE] = _epoch(net, dense, _run_dense)
+        calls[DENSE] = _epoch(DenseNet(*widths), _loader(graphs, padded_alike))
     budget = Budget(0.5, at_most=5) if settings.quick else Budget(10.0, at_most=15)
     samples = interleave(calls, budget)
-    methods = [
-        {
-            "name": name,
-            "status": "ok" if name in samples else "too large",
-            "time": samples[name].as_dict() if name in samples else None,
-        }
+    steps = -(-len(graphs) // BATCH_SIZE)
+    sizes = {"graphs": len(graphs), "steps": steps, "max_nodes": max_nodes}
+    methods: list[dict[str, Any]] = [
+        {"name": name, "status": "ok", "time": samples[name].as_dict()}
+        if name in samples
+        else {"name": name, "status": "too large", "time": None}
         for name in (OURS, PADDING, DENSE)
     ]
-    return {
-        "graphs": len(graphs),
-        "steps": -(-len(graphs) // BATCH_SIZE),
-        "max_nodes": max_nodes,
-        "methods": methods,
-    }
+    return {**sizes, "methods": methods}
 
 
-class _Padded(Dataset[Data]):
-    """Graphs padded at each access, as PyG's example does."""
+def prepare_steps(
+    name: str, dataset: InMemoryDataset, steps: int
+) -> tuple[list[Data], DiffPoolNet, Callable[[Module], None]]:
+    """Mini-batches, a small net, and the steps of it, or of the same compiled, on them.
 
-    def __init__(self, graphs: list[Data], max_nodes: int) -> None:
-        self.graphs, self.pad = graphs, ToDense(max_nodes)
+    They are what checkouts, and compiled steps, are compared by.
+    """
+    graphs = draw_graphs(dataset, steps, SPECS[name].steps_seed)
+    batches = list(_loader(graphs, Batch.from_data_list))
+    classes = int(max(data.y.max() for data in graphs)) + 1
+    torch.manual_seed(0)
+    net = DiffPoolNet(graphs[0].num_features, 64, classes, [16, 4])
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
-    def __len__(self) -> int:
-        return len(self.graphs)
+    def call(net: Module) -> None:
+        for data in batches:
+            optimizer.zero_grad()
+            net_pass(net, data, data.x)
+            optimizer.step()
 
-    def __getitem__(self, i: int) -> Data:
-        padded: Data = self.pad(copy.copy(self.graphs[i]))
-        return padded
-
-
-def _loader(graphs: list[Data]) -> Iterable[Data]:
-    loader: Iterable[Data] = DataLoader(graphs, BATCH_SIZE)
-    return loader
-
-
-def _run_sparse(net: Module, data: Data) -> Output:
-    out: Output = net(data)
-    return out
-
-
-def _run_dense(net: Module, data: Data) -> Output:
-    out: Output = net(data.x, data.adj, data.mask)
-    return out
+    return batches, net, call
 
 
-def _epoch(
-    net: Module,
-    loader: Iterable[Data],
-    forward: Callable[[Module, Data], Output] = _run_sparse,
-) -> Callable[[], float]:
+def net_pass(net: Module, data: Data, x: Tensor) -> dict[str, Tensor]:
+    """A forward and a backward pass of a `DiffPoolNet` on the loader's mini-batch."""
+    out = net(x, data.edge_index, batch=data.batch, batch_size=data.num_graphs)
+    (cross_entropy(out.out, data.y) + out.auxiliary_loss).backward()
+    return {"out": out.out, "auxiliary_loss": out.auxiliary_loss}
+
+
+def _padded(graphs: list[Data]) -> Data:
+    """A mini-batch padded to its largest graph."""
+    data = Batch.from_data_list(graphs)
+    x, mask = to_dense_batch(data.x, data.batch)
+    adj = to_dense_adj(data.edge_index, data.batch)
+    return Data(x=x, adj=adj, mask=mask, y=data.y)
+
+
+def _loader(graphs: list[Data], collate: Callable[..., Any]) -> Iterable[Data]:
+    loader: Any = DataLoader(graphs, BATCH_SIZE, collate_fn=collate)  # type: ignore[arg-type]
+    return loader  # type: ignore[no-any-return]
+
+
+def _epoch(net: Module, loader: Iterable[Data]) -> Callable[[], float]:
     """A run through the loader with steps of Adam; gives the summed loss."""
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
@@ -159,12 +138,82 @@ def _epoch(
         total = 0.0
         for data in loader:
             optimizer.zero_grad()
-            logits, auxiliary = forward(net, data)
-            y: Tensor = data.y.view(-1)
-            loss = cross_entropy(logits, y) + auxiliary
+            logits, auxiliary = net(data)
+            loss = cross_entropy(logits, data.y.view(-1)) + auxiliary
             loss.backward()
             optimizer.step()
             total += loss.item()
         return total
 
     return epoch
+
+
+class DenseGNN(Module):
+    """Three dense layers with batch norm over all rows, concatenated."""
+
+    def __init__(self, in_channels: int, out_channels: int, lin: bool = False) -> None:
+        super().__init__()
+        widths = [in_channels, HIDDEN, HIDDEN, out_channels]
+        self.convs = ModuleList(map(DenseSAGEConv, widths[:-1], widths[1:]))
+        self.norms = ModuleList(map(BatchNorm1d, widths[1:]))
+        self.lin = Linear(sum(widths[1:]), out_channels) if lin else None
+
+    def forward(self, x: Tensor, adj: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`[B, M, C]` to `[B, M, C']`."""
+        layers = []
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = conv(x, adj, mask).relu()
+            x = norm(x.flatten(0, 1)).view(x.shape)
+            layers.append(x)
+        out = torch.cat(layers, -1)
+        return out if self.lin is None else self.lin(out).relu()
+
+
+class DenseNet(Module):
+    """PyG's side."""
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        widths = [in_channels, 3 * HIDDEN]
+        self.embed = ModuleList(DenseGNN(w, HIDDEN) for w in widths)
+        self.assign = ModuleList(map(DenseGNN, widths, CLUSTERS, (True, True)))
+        self.last = DenseGNN(3 * HIDDEN, HIDDEN)
+        self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
+
+    def forward(self, data: Data) -> Output:
+        """From a padded mini-batch."""
+        x, adj, mask = data.x, data.adj, data.mask
+        losses: list[Tensor] = []
+        for embed, assign in zip(self.embed, self.assign, strict=True):
+            s, z = assign(x, adj, mask), embed(x, adj, mask)
+            x, adj, *both = dense_diff_pool(z, adj, s, mask)
+            mask = None
+            losses += both
+        return self.head(self.last(x, adj).mean(1)), torch.stack(losses).sum()
+
+
+class SparseNet(Module):
+    """Our side."""
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        pairs = zip((in_channels, 3 * HIDDEN), CLUSTERS, strict=True)
+        self.pools = ModuleList(DiffPool(_gnn(w), _gnn(w, k)) for w, k in pairs)
+        self.last = DenseGNN(3 * HIDDEN, HIDDEN)
+        self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
+
+    def forward(self, data: Data) -> Output:
+        """From the loader's mini-batch."""
+        first, second = self.pools
+        one = first(data.x, data.edge_index, batch=data.batch)
+        two = second(one.x, one.adj, mask=one.mask)
+        losses = [one.link_loss, one.entropy_loss, two.link_loss, two.entropy_loss]
+        return self.head(self.last(two.x, two.adj).mean(1)), torch.stack(losses).sum()
+
+
+def _gnn(in_channels: int, clusters: int = 3 * HIDDEN) -> GraphSAGE:
+    look = {"act_first": True, "norm": "BatchNorm", "jk": "cat"}
+    gnn = GraphSAGE(in_channels, HIDDEN, 3, clusters, **look)
+    if clusters == 3 * HIDDEN:
+        gnn.lin = Identity()
+    return gnn

@@ -1,154 +1,292 @@
-"""Names of functions: F1 on test graphs, the epoch chosen on validation graphs."""
+"""Names of functions: F1 on test graphs, the epoch chosen on validation graphs.
+
+The sets are ogbg-code2, and PythonFunctions, the local stand-in for it.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import Module
-from tqdm import tqdm  # type: ignore[import-untyped]
+from torch.nn.functional import cross_entropy
+from torch_geometric.data import Batch, Data
 
 from benchmarks.reproduce import published
-from benchmarks.reproduce.graph_store import GraphStore
-from benchmarks.reproduce.name_data import LOADERS, MAX_WORDS, NameData
-from benchmarks.reproduce.names import name_f1
-from benchmarks.reproduce.networks.words import WordsDiffPool, WordsFlat
-from benchmarks.reproduce.records import (
-    in_percent,
-    read_all,
-    record_path,
-    seconds_per_epoch,
-    write_record,
-)
-from benchmarks.reproduce.request import Request
-from benchmarks.reproduce.settings import WORDS, WordSettings, training_for
-from benchmarks.reproduce.training import train
+from benchmarks.reproduce.networks import without_losses
+from benchmarks.reproduce.sets import AbsentSetError, Graphs
+from benchmarks.reproduce.settings import WORDS, WordSettings
+from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.training import MEASURED, TableData, fit
+from pyg_diffpool import DiffPoolCode2, DiffPoolNetOutput, readout
+from pyg_diffpool._extras import require_extra
+from pyg_diffpool.datasets import PythonFunctions
+from pyg_diffpool.train.sets import load_dataset
+from pyg_diffpool.train.splits import Split, check_split
 
+Name = list[str]
+UNKNOWN, END = "__UNK__", "__EOS__"
+MAX_WORDS, MAX_DEPTH = 5, 20
+CODE2_SIZES = (98, 10_030, MAX_DEPTH + 1)
 METHODS = ("DiffPool", "without DiffPool", "most frequent name")
-PROTOCOL = (
-    "F1 over the words of the name, in percent, on the test graphs after the epoch "
-    "with the best F1 on the validation graphs; mean and deviation over seeds. The "
-    "published figure was chosen on test data. PythonFunctions is a local stand-in "
-    "for ogbg-code2 with other, fewer functions: compare its rows with each other only."
-)
 
 
-def settings_of(name: str, request: Request) -> WordSettings:
-    """How the set is trained."""
-    settings: WordSettings = training_for(name, WORDS)
-    return request.changed(settings)
+class NameData(TableData):
+    """Functions; targets are words of their names, out of those of training."""
+
+    def __init__(
+        self,
+        graphs: Sequence[Data],
+        names: Sequence[Name],
+        split: Split,
+        sizes_of_x: Sequence[int],
+        batch_size: int,
+    ) -> None:
+        self.names, self.sizes_of_x = names, tuple(sizes_of_x)
+        self.words = vocabulary(names[i] for i in split["train"].tolist())
+        targets = encode(names, self.words, MAX_WORDS)
+        for graph, y in zip(graphs, targets, strict=True):
+            graph.y = y.unsqueeze(0)
+        super().__init__(Graphs(graphs), batch_size)
+        self.split = split
+
+    def names_of(self, part: str) -> list[Name]:
+        """The names of the graphs of a part."""
+        return [self.names[i] for i in self.split[part].tolist()]
 
 
-def run_set(name: str, request: Request) -> None:
-    """Train the seeds of a set that have no record yet."""
-    settings = settings_of(name, request)
-    todo = request.open_folds(name, asdict(settings))
-    if not todo:
-        return
-    data = LOADERS[name](request.data)
-    trained = [entry for entry in todo if entry[0] != METHODS[2]]
-    with tqdm(total=len(trained) * settings.epochs, unit="epoch") as bar:
-        for method, seed in todo:
-            bar.set_description(f"{name} {method} seed {seed}")
-            record = run_seed(data, method, seed, settings, bar)
-            write_record(record_path(request.results, name, method, seed), record)
-            bar.write(f"{name} {method} seed {seed}: F1 {record['test']:.4f}")
+def vocabulary(names: Iterable[Name], size: int = 5000) -> list[str]:
+    """The most frequent words of names, ties in alphabetical order; unknown; end."""
+    counts = Counter(word for name in names for word in name)
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    return [*ranked[:size], UNKNOWN, END]
 
 
-def run_seed(
-    data: NameData, method: str, seed: int, settings: WordSettings, bar: Any = None
-) -> dict[str, Any]:
-    """One training, as it is kept."""
-    record: dict[str, Any] = {
-        "method": method,
-        "fold": seed,
-        "settings": asdict(settings),
-        "graphs": dict(zip(("train", "val", "test"), data.split.sizes, strict=True)),
-        "vocabulary": len(data.vocabulary),
-    }
-    if method == METHODS[2]:
-        return record | {"test": most_frequent_f1(data), "parameters": 0}
-    torch.manual_seed(seed)
-    network = make_network(method, data, settings)
-    parts = {"val": data.split.val, "test": data.split.test}
-
-    def measure(network: Module, store: GraphStore, graphs: Tensor) -> float:
-        return f1(network, store, graphs, data)
-
-    step = (lambda: None) if bar is None else bar.update
-    plan, graphs = settings.training(), data.split.train
-    curves = train(network, data.store, graphs, parts, plan, seed, step, measure)
-    best = int(torch.tensor(curves.parts["val"]).argmax())
-    return record | {
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "seconds": curves.seconds,
-        "loss": curves.loss,
-        "val": [round(value, 6) for value in curves.parts["val"]],
-        "epoch": best + 1,
-        "test": curves.parts["test"][best],
-    }
+def encode(names: Iterable[Name], words: Sequence[str], length: int) -> Tensor:
+    """The first words of each name, then ends, `[B, length]`, int64."""
+    index = {word: number for number, word in enumerate(words)}
+    rows = ([*name[:length], *[END] * (length - len(name))] for name in names)
+    return torch.tensor([[index.get(w, index[UNKNOWN]) for w in row] for row in rows])
 
 
-def make_network(method: str, data: NameData, settings: WordSettings) -> Module:
-    """The network of the method."""
-    sizes = {
-        "vocabulary_size": len(data.vocabulary),
-        "max_words": MAX_WORDS,
-        "hidden_channels": settings.hidden,
-    }
-    if method == METHODS[1]:
-        return WordsFlat(data.cardinalities, **sizes)
-    return WordsDiffPool(data.cardinalities, num_clusters=settings.clusters, **sizes)
+def decode(
+    numbers: Tensor,  # [B, T]
+    words: Sequence[str],
+) -> list[Name]:
+    """The words before the first end."""
+    rows = ([words[number] for number in row] for row in numbers.tolist())
+    return [row[: row.index(END)] if END in row else row for row in rows]
 
 
-def f1(
-    network: Module,
-    store: GraphStore,
-    graphs: Tensor,  # [B']
-    data: NameData,
-) -> float:
-    """F1 of the most likely words."""
-    network.eval()
-    with torch.no_grad():
-        numbers = [network(b)[0].argmax(-1) for b in store.batches(graphs, 256)]
-    names = [data.names[i] for i in graphs.tolist()]
-    return name_f1(names, data.vocabulary.decode(torch.cat(numbers)))
+def name_f1(names: Sequence[Name], predicted: Sequence[Name]) -> float:
+    """ogbg-code2's F1, by the evaluator of `ogb`: over words as sets, graph by graph.
+
+    Raises:
+        MissingExtraError: If `ogb` is not installed.
+    """
+    require_extra("ogb")
+    evaluator: Any = import_module("ogb.graphproppred").Evaluator("ogbg-code2")
+    return float(evaluator.eval({"seq_ref": names, "seq_pred": predicted})["F1"])
+
+
+@lru_cache(maxsize=1)
+def load_code2(root: Path | None, batch_size: int) -> NameData:
+    """ogbg-code2 by the package `ogb`, with its split by project.
+
+    Raises:
+        AbsentSetError: If it is neither in `root` nor to be downloaded.
+        MissingExtraError: If `ogb` is not installed.
+    """
+    require_extra("ogb")
+    try:
+        dataset = load_dataset("ogbg-code2", None if root is None else str(root))
+    except (Exception, SystemExit) as error:
+        raise AbsentSetError(
+            f"Expected to download 'ogbg-code2' to {root} (got {type(error).__name__}: "
+            f"{error}). Unpack http://snap.stanford.edu/ogb/data/graphproppred/"
+            "code2.zip there as ogbg_code2/, or say with '--data' where it is."
+        ) from error
+    raw = [dataset[i] for i in range(len(dataset))]
+    graphs = []
+    for graph in raw:
+        depth = graph.node_depth.view(-1, 1).clamp(max=MAX_DEPTH)
+        graphs.append(Data(torch.cat([graph.x, depth], 1), both_ways(graph)))
+    split = check_split(dataset.get_idx_split(), len(raw))
+    return NameData(graphs, [list(g.y) for g in raw], split, CODE2_SIZES, batch_size)
+
+
+@lru_cache(maxsize=1)
+def load_python_functions(root: Path | None, batch_size: int) -> NameData:
+    """`PythonFunctions` with whole names, split by module.
+
+    Every function with a name of letters or digits; no module is in two parts, and
+    what is equal to a training graph is in no other part.
+    """
+    dataset = PythonFunctions(None if root is None else root / "PythonFunctions")
+    named = [graph for graph in dataset if graph.name_tokens]
+    split = split_by_module(torch.cat([graph.module for graph in named]))
+    group = torch.cat([graph.duplicate_group for graph in named])
+    seen = torch.isin(group, group[split["train"]])
+    for part in ("val", "test"):
+        split[part] = split[part][~seen[split[part]]]
+    graphs = [Data(graph.x, graph.edge_index) for graph in named]
+    names, sizes = [g.name_tokens for g in named], dataset.feature_cardinalities
+    return NameData(graphs, names, split, sizes, batch_size)
+
+
+LOADERS: dict[str, Callable[[Path | None, int], NameData]] = {
+    "ogbg-code2": load_code2,
+    "PythonFunctions": load_python_functions,
+}
+
+
+def split_by_module(
+    module: Tensor,  # [B]
+) -> Split:
+    """Large modules first, each to the part that lacks most."""
+    sizes = module.unique(return_counts=True)[1]
+    order = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(0))
+    order = order[sizes[order].argsort(descending=True, stable=True)]
+    lacks = torch.tensor([0.8, 0.1, 0.1], dtype=torch.double) * len(module)
+    part = torch.empty_like(sizes)
+    for i in order:
+        part[i] = lacks.round(decimals=6).argmax()
+        lacks[part[i]] -= sizes[i]
+    of_graph = part[module.unique(return_inverse=True)[1]]
+    parts = enumerate(("train", "val", "test"))
+    return {name: (of_graph == i).nonzero().view(-1) for i, name in parts}
+
+
+def both_ways(graph: Data) -> Tensor:
+    """Tree edges, edges to the next token, and the inverse of both, `[2, E]`.
+
+    Tokens are the attributed nodes in depth-first order, in which ogbg-code2 numbers
+    the nodes.
+    """
+    order = graph.node_dfs_order.view(-1)
+    token = (graph.node_is_attributed.view(-1) == 1).nonzero().view(-1)
+    token = token[order[token].argsort()]
+    forward = torch.cat([graph.edge_index, torch.stack([token[:-1], token[1:]])], 1)
+    return torch.cat([forward, forward.flip(0)], 1)
+
+
+class Flat(Module):
+    """`DiffPoolCode2` without its level: encoder, embedding GNN, sum, heads."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.encoder, self.embed, self.heads = net.encoder, net.pool.embed, net.heads
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int
+    ) -> DiffPoolNetOutput:
+        """Logits `[B, T, vocabulary]`."""
+        z = self.embed(self.encoder(x), edge_index)
+        read = readout(z, batch, batch_size=batch_size, reduce="sum")
+        return without_losses(self.heads(read).view(batch_size, MAX_WORDS, -1))
+
+
+class WordsModule(LightningModule):
+    """Cross-entropy of each word, and F1 of the most likely ones."""
+
+    def __init__(self, method: str, data: NameData, settings: WordSettings) -> None:
+        super().__init__()
+        self._data, self._lr = data, settings.lr
+        sizes = (len(data.words), MAX_WORDS, settings.hidden, settings.clusters)
+        net = DiffPoolCode2(*(*data.sizes_of_x, *sizes))
+        self.net = net if method == METHODS[0] else Flat(net)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits `[B, T, vocabulary]`."""
+        out = self.net(batch.x, batch.edge_index, batch.batch, batch.num_graphs).out
+        return torch.as_tensor(out)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """The loss of a training mini-batch."""
+        loss = cross_entropy(self(batch).flatten(0, 1), batch.y.flatten())
+        on: Any = {"on_step": False, "on_epoch": True, "batch_size": batch.num_graphs}
+        self.log_dict({"train/loss": loss}, **on)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the names of the epoch before."""
+        self._predicted: list[list[Tensor]] = [[] for _ in MEASURED]
+
+    def validation_step(
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep the most likely words, whose F1 is of a part as a whole."""
+        del batch_idx
+        self._predicted[dataloader_idx].append(self(batch).argmax(-1).cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log F1 of both parts."""
+        for part, numbers in zip(MEASURED, self._predicted, strict=True):
+            names = decode(torch.cat(numbers), self._data.words)
+            self.log(f"{part}/f1", name_f1(self._data.names_of(part), names))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam at a constant rate."""
+        return torch.optim.Adam(self.parameters(), self._lr)
+
+
+class Code2(Table):
+    """F1 over seeds."""
+
+    NAME = "code2"
+    METRIC = "F1, %"
+    SETTINGS = WORDS
+    METHODS = METHODS
+    ROWS = METHODS
+    FOLDS = range(3)
+    PUBLISHED: ClassVar = {"DiffPool": {"ogbg-code2": 100 * published.CODE2_F1}}
+    PROTOCOL = (
+        "F1 over the words of the name, in percent, on the test graphs after the epoch "
+        "with the best F1 on the validation graphs; mean and deviation over seeds. The "
+        "published figure was chosen on test data. PythonFunctions is a local stand-in "
+        "for ogbg-code2 with other, fewer functions: compare its rows with each other "
+        "only."
+    )
+
+    def load(self, name: str, method: str, settings: WordSettings) -> NameData:
+        """The same for all methods."""
+        del method
+        return LOADERS[name](self.options.data, settings.batch_size)
+
+    def run_fold(
+        self, data: NameData, name: str, method: str, fold: int, settings: WordSettings
+    ) -> Record:
+        """One training from the seed `fold`."""
+        del name
+        if method == METHODS[2]:
+            f1 = round(most_frequent_f1(data), 6)
+            return {"graphs": data.sizes(), "seconds": 0.0, "test": f1}
+        torch.manual_seed(fold)
+        module = WordsModule(method, data, settings)
+        curves = fit(module, data, "f1", settings.epochs)
+        val, test = (curves.parts[part] for part in MEASURED)
+        return {
+            "graphs": data.sizes(),
+            "seconds": curves.seconds,
+            "loss": curves.loss[-1],
+            "val": [round(value, 4) for value in val],
+            "test": round(test[val.index(max(val))], 6),
+        }
+
+    def summary(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Over all seeds."""
+        return in_percent([record["test"] for record in records])
 
 
 def most_frequent_f1(data: NameData) -> float:
     """F1 of the training graphs' most frequent name, said of every test graph."""
-    counts = Counter(tuple(data.names[i]) for i in data.split.train.tolist())
+    counts = Counter(map(tuple, data.names_of("train")))
     most = max(counts.values())
     name = list(min(words for words, count in counts.items() if count == most))
-    names = [data.names[i] for i in data.split.test.tolist()]
+    names = data.names_of("test")
     return name_f1(names, [name] * len(names))
-
-
-def summarise(request: Request) -> dict[str, Any]:
-    """A row for each method on each set.
-
-    Raises:
-        MissingFoldsError: If a seed is missing.
-    """
-    rows = []
-    for name, method in request.rows():
-        settings = asdict(settings_of(name, request))
-        records = read_all(request.results, name, method, settings, request.folds)
-        rows.append(_row(name, method, records))
-    return {"table": "code2", "metric": "F1, %", "protocol": PROTOCOL, "rows": rows}
-
-
-def _row(name: str, method: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    whole = name == "ogbg-code2" and method == METHODS[0]
-    return {
-        "dataset": name,
-        "method": method,
-        "published": 100 * published.CODE2_F1 if whole else None,
-        **in_percent([record["test"] for record in records]),
-        "graphs": sum(records[0]["graphs"].values()),
-        "parameters": records[0]["parameters"],
-        "seconds_per_epoch": seconds_per_epoch(records),
-        "commits": sorted({record["run"]["commit"] or "" for record in records}),
-    }

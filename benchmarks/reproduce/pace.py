@@ -1,70 +1,50 @@
-"""Seconds an epoch: `python -m benchmarks.reproduce.pace`.
+"""Seconds an epoch of training by this package and by PyG's padded `dense_diff_pool`.
 
-Epochs of training by this package and by PyG's `dense_diff_pool` on padded graphs, with
-the settings of the tables and the same graphs, in turns.
+The settings are those of the tables, the graphs the same, and both run in turns.
 """
 
-import argparse
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import torch
-
-from benchmarks.reproduce.folds import paper_fold
-from benchmarks.reproduce.networks import Shape, make_network
-from benchmarks.reproduce.sets import load_store, standardized
-from benchmarks.reproduce.settings import FAIR_GRID, PAPER
-from benchmarks.reproduce.training import train
-from benchmarks.results import FOLDER, save
-from benchmarks.timing import Budget, interleave
+from benchmarks.reproduce.sets import load_graphs, paper_fold
+from benchmarks.reproduce.settings import FAIR_GRID, PAPER, describe
+from benchmarks.reproduce.training import TableData, train
+from benchmarks.results import save
 
 METHODS = ("DiffPool", "PyG dense_diff_pool")
 SETS = ("ENZYMES", "PROTEINS", "NCI1", "IMDB-BINARY", "COLLAB", "DD")
-BUDGET = Budget(20.0, at_least=1, at_most=9)
+ROUNDS = 5
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run_pace(options: Namespace) -> None:
     """Measure, and write the table."""
-    parser = argparse.ArgumentParser("python -m benchmarks.reproduce.pace")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="holds NAME/raw")
-    results = FOLDER / "reproduce" / "pace"
-    parser.add_argument("--results", type=Path, default=results, metavar="DIR")
-    parser.add_argument("--threads", type=int, default=1, help="(default: 1)")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    rows = []
-    for name in options.sets:
-        rows.append(measure(name, options.data))
-        print(rows[-1])
-    save("pace", {"rows": rows}, options.results)
-    text = as_text(rows)
-    (options.results / "pace.md").write_text(text)
-    print(text)
+    rows = [measure(name, options.data) for name in options.sets or SETS]
+    path = save("pace", {"rows": rows}, options.results)
+    path.with_suffix(".md").write_text(as_text(rows))
+    print(as_text(rows))
 
 
-def measure(name: str, data: Path | None) -> dict[str, Any]:
-    """Seconds an epoch of each method on the training graphs of fold 0."""
+def measure(name: str, root: Path | None) -> dict[str, Any]:
+    """Seconds of a first epoch of each method on the training graphs of fold 0."""
     settings = PAPER[name] if name in PAPER else FAIR_GRID[name][0]
+    data = TableData(load_graphs(name, root), settings.batch_size)
+    data.split = {"train": paper_fold(name, data.classes(), 0)["train"]}
     once = replace(settings, epochs=1)
-    store = load_store(name, data, ())
-    graphs = paper_fold(store.y, 0).train
-    ready = standardized(store, graphs)
-    calls = {}
-    for method in METHODS:
-        network = make_network(method, Shape.of(ready, once), seed=0)
-        calls[method] = partial(train, network, ready, graphs, {}, once, 0)
-    samples = interleave(calls, BUDGET)
-    seconds = {method: sample.as_dict() for method, sample in samples.items()}
+    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+    for turn in range(ROUNDS + 1):
+        for method in METHODS[:: 1 if turn % 2 else -1]:
+            spent = train(data, method, once, seed=0).seconds
+            if turn:  # the first is to warm up
+                seconds[method].append(spent)
     return {
         "dataset": name,
-        "graphs": graphs.numel(),
-        "largest_graph": int(store.sizes.max()),
-        "settings": settings.describe(),
-        "seconds": seconds,
+        "graphs": len(data.split["train"]),
+        "settings": describe(settings),
+        "seconds": {method: {"median": median(s)} for method, s in seconds.items()},
     }
 
 
@@ -79,7 +59,3 @@ def as_text(rows: Sequence[dict[str, Any]]) -> str:
             f"| {ours:.2f} | {dense:.2f} | {dense / ours:.1f} |"
         )
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,46 +1,46 @@
-"""The table beside the published figures, as text, JSON and picture."""
+"""The table beside the published figures, as text and picture."""
 
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import save
+from PIL import Image
+
+from benchmarks.reproduce.table import Table
+
+Row = dict[str, Any]
 
 
-def write_report(content: dict[str, Any], folder: Path) -> list[Path]:
-    """Write `TABLE.json`, `TABLE.md` and `TABLE.png` and print the table."""
-    path = save(content["table"], content, folder)
-    table = as_text(content)
-    text, picture = path.with_suffix(".md"), path.with_suffix(".png")
-    text.write_text(table)
-    print(table)
-    draw(content["rows"], content["metric"], picture)
-    return [path, text, picture]
+def write_report(table: Table, rows: list[Row], base: Path) -> None:
+    """Write `BASE.md` and `BASE.png`, and print the table."""
+    text, picture = base.with_suffix(".md"), base.with_suffix(".png")
+    text.write_text(as_text(table, rows))
+    draw(rows, table.METRIC, picture)
+    print(text.read_text(), text, picture, sep="\n")
 
 
-def as_text(content: dict[str, Any]) -> str:
+def as_text(table: Table, rows: list[Row]) -> str:
     """Markdown: the protocol, then a line for each set and method."""
-    rows = content["rows"]
     end = ["at the end"] if any(row.get("end") for row in rows) else []
     names = ["set", "method", "ours", *end, "published", "graphs"]
-    lines = [content["protocol"], "", _line(names), "|---" * len(names) + "|"]
+    lines = [table.PROTOCOL, "", _line(names), "|---" * len(names) + "|"]
     for row in rows:
         ends = [_ours(row["end"]) for _ in end]
-        figures = [_ours(row), *ends, _published(row)]
+        figures = [_ours(row), *ends, _published(row["published"])]
         lines.append(
             _line([row["dataset"], row["method"], *figures, f"{row['graphs']:,}"])
         )
-    absent = content.get("absent", {})
-    lines += ["", *(f"{name} could not be had. {why}" for name, why in absent.items())]
-    return "\n".join(lines) + "\n"
+    absent = table.absent.items()
+    return "\n".join(
+        [*lines, "", *(f"{n} could not be had. {why}\n" for n, why in absent), ""]
+    )
 
 
-def _line(cells: Sequence[str]) -> str:
+def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _ours(folds: dict[str, Any] | None) -> str:
+def _ours(folds: Row | None) -> str:
     if folds is None:
         return ""
     several = len(folds["folds"]) > 1
@@ -48,17 +48,14 @@ def _ours(folds: dict[str, Any] | None) -> str:
     return f"{folds['accuracy']:.2f}{spread}"
 
 
-def _published(row: dict[str, Any]) -> str:
-    figure = row["published"]
-    if figure is None:
-        return ""
-    if isinstance(figure, float):
-        return f"{figure:.2f}"
+def _published(figure: Any) -> str:
+    if figure is None or isinstance(figure, float):
+        return "" if figure is None else f"{figure:.2f}"
     mean, deviation = figure
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
-def draw(rows: list[dict[str, Any]], metric: str, path: Path) -> None:
+def draw(rows: list[Row], metric: str, path: Path) -> None:
     """A panel for each set: folds as dots, their mean and the published figure."""
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     sets = list(dict.fromkeys(row["dataset"] for row in rows))
@@ -70,33 +67,27 @@ def draw(rows: list[dict[str, Any]], metric: str, path: Path) -> None:
         squeeze=False,
         layout="constrained",
     )
+    entries: dict[str, Any] = {}
     for name, panel, axis in zip(sets, panels, axes[:, 0], strict=True):
         _draw_panel(axis, panel)
         axis.set_title(name, fontsize=10, loc="left")
+        handles, labels = axis.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
     axes[-1, 0].set_xlabel(metric)
-    entries: dict[str, Any] = {}
-    for axis in axes[:, 0]:
-        handles, names = axis.get_legend_handles_labels()
-        entries |= dict(zip(names, handles, strict=True))
-    figure.legend(
-        entries.values(),
-        entries.keys(),
-        loc="outside lower center",
-        ncols=len(entries),
-        frameon=False,
-    )
+    legend = {"loc": "outside lower center", "ncols": len(entries), "frameon": False}
+    figure.legend(entries.values(), entries.keys(), **legend)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+    Image.open(path).quantize(64).save(path, optimize=True)  # half the bytes
 
 
-def _draw_panel(axis: Any, rows: list[dict[str, Any]]) -> None:
+def _draw_panel(axis: Any, rows: list[Row]) -> None:
     for position, row in enumerate(rows):
-        runs = row["folds"]
+        runs, figure = row["folds"], row["published"]
         dots = {"color": "#0072b2", "alpha": 0.5, "label": "fold or seed"}
         axis.plot(runs, [position] * len(runs), "o", markersize=4, **dots)
         ends = (position - 0.35, position + 0.35)
         axis.vlines(row["accuracy"], *ends, color="#0072b2", label="mean")
-        figure = row["published"]
         if figure is not None:
             level = figure if isinstance(figure, float) else figure[0]
             look = {"color": "#d55e00", "linestyle": "--", "label": "published"}

@@ -1,160 +1,172 @@
-"""One training: a plain loop over mini-batches cut from the store."""
+"""One training by Lightning's trainer, measured after every epoch."""
 
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch_geometric.data import Batch, Dataset
+from torch_geometric.loader import DataLoader
+from torch_geometric.transforms import BaseTransform
 
-from benchmarks.reproduce.graph_store import GraphBatch, GraphStore
+from benchmarks.reproduce.networks import make_network
 from benchmarks.reproduce.settings import Training
+from pyg_diffpool import DiffPoolNetOutput
+from pyg_diffpool.train import DiffPoolModule, GraphDataModule
+from pyg_diffpool.train.matching import describe_data
 
-EVALUATION_NODES = 20_000
-"""About how many nodes an evaluation mini-batch has."""
+MEASURED = ("val", "test")
 
 
-@dataclass(frozen=True)
-class Curves:
+class TableData(GraphDataModule):
+    """Graphs, each made once; the parts of `split` are measured together."""
+
+    def __init__(
+        self, graphs: Dataset, batch_size: int, transform: BaseTransform | None = None
+    ) -> None:
+        graphs = copy.copy(graphs)
+        graphs.transform = transform
+        super().__init__(graphs, batch_size=batch_size)
+        self.setup("predict")
+        self.dataset = [*self.dataset]
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """Of each part that is measured."""
+        return [self._loader(self.part(p)) for p in MEASURED if p in self.split]
+
+    def classes(self) -> Tensor:
+        """Of each graph, `[B]`."""
+        return torch.cat([y for y in self.targets if y is not None]).view(-1)
+
+    def sizes(self) -> dict[str, int]:
+        """Graphs in each part."""
+        return {name: len(graphs) for name, graphs in self.split.items()}
+
+
+class TableModule(DiffPoolModule):
+    """The network of a method, trained by the settings of a set."""
+
+    def __init__(self, settings: Training, mean_nodes: float, **told: Any) -> None:
+        self._settings, self._mean_nodes = settings, mean_nodes
+        super().__init__(**told)
+
+    def make_net(self) -> Module:
+        """The network of the method."""
+        names = ("method", "in_channels", "out_channels")
+        method, width, classes = (self.hparams[name] for name in names)
+        nodes = self._mean_nodes
+        return make_network(method, width, classes, self._settings, nodes)
+
+    def forward(self, batch: Batch) -> DiffPoolNetOutput:
+        """Without levels, which not all networks have."""
+        return replace(super().forward(batch), levels=())
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """In training leave out some nodes, and add noise to the scaled features."""
+        del dataloader_idx
+        if not self.training:
+            return batch
+        if noise := self._settings.noise:
+            deviation = noise * self.feature_scale.std
+            batch.x = batch.x + deviation * torch.randn_like(batch.x)
+        return without_nodes(batch, self._settings.drop_nodes)
+
+    def validation_step(
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Log loss and metrics of a mini-batch to validate or test."""
+        del batch_idx
+        self._step(MEASURED[dataloader_idx], batch)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, its rate by step."""
+        lr, decay = self._settings.lr, self._settings.weight_decay
+        steps = int(self.trainer.estimated_stepping_batches) + 1
+        adam = torch.optim.AdamW(self.parameters(), lr, weight_decay=decay)
+        rate = torch.optim.lr_scheduler.OneCycleLR(adam, lr, steps, pct_start=0.05)
+        return [adam], [{"scheduler": rate, "interval": "step"}]
+
+
+def without_nodes(batch: Batch, share: float) -> Batch:
+    """The mini-batch without a share of its nodes; the first of each graph stays."""
+    if not share:
+        return batch
+    kept = torch.rand(batch.num_nodes) >= share
+    kept |= batch.batch.diff(prepend=batch.batch.new_tensor([-1])) > 0
+    return batch.subgraph(kept)
+
+
+@dataclass
+class Curves(Callback):
     """What a training gave, an entry for each epoch."""
 
-    loss: list[float]
-    train: list[float]
-    parts: dict[str, list[float]]
-    seconds: float
+    metric: str
+    loss: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        del trainer, pl_module
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what was logged.
+
+        Raises:
+            FloatingPointError: If the loss is not finite.
+        """
+        del pl_module
+        logged = trainer.callback_metrics
+        self.loss.append(round(float(logged["train/loss"]), 4))
+        self.seconds = round(time.perf_counter() - self._start, 3)
+        if not math.isfinite(self.loss[-1]):
+            raise FloatingPointError(
+                f"Expected a finite loss (got {self.loss[-1]} in epoch "
+                f"{len(self.loss)}). Lower the learning rate, or look at what the "
+                "method divides by."
+            )
+        for part in ("train", *MEASURED):
+            key = f"{part}/{self.metric}"  # Lightning appends the number of the loader
+            for value in (v for k, v in logged.items() if k.startswith(key)):
+                self.parts.setdefault(part, []).append(float(value))
+
+    def right(self, part: str, graphs: int) -> list[int]:
+        """Accuracies as numbers of graphs."""
+        return [round(share * graphs) for share in self.parts[part]]
 
 
-def train(
-    network: Module,
-    store: GraphStore,
-    graphs: Tensor,  # [B']
-    parts: Mapping[str, Tensor],
-    settings: Training,
-    seed: int,
-    on_epoch: Callable[[], object] = lambda: None,
-    measure: Callable[[Module, GraphStore, Tensor], float] | None = None,
+def fit(
+    module: LightningModule, data: TableData, metric: str, epochs: int, decay: float = 0
 ) -> Curves:
-    """Train on `graphs` and measure every part after every epoch, by accuracy.
-
-    The network gives logits `[B, classes]` and what to add to the loss, `[]`.
-
-    Raises:
-        FloatingPointError: If the loss of an epoch is not finite.
-    """
-    measure = accuracy if measure is None else measure
-    random = torch.Generator().manual_seed(seed)
-    averaged = copy.deepcopy(network)
-    steps = settings.epochs * math.ceil(graphs.numel() / settings.batch_size)
-    optimizer = torch.optim.AdamW(
-        network.parameters(),
-        settings.lr,
-        weight_decay=settings.weight_decay,
-        foreach=True,
+    """Train; with a `decay` the running mean of the weights is measured."""
+    curves, average = Curves(metric), get_ema_multi_avg_fn(decay)
+    mean = WeightAveraging(use_buffers=False, multi_avg_fn=average)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        callbacks=[curves, mean] if decay else [curves],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
-    schedule = make_schedule(optimizer, settings, steps)
-    curves = Curves([], [], {name: [] for name in parts}, 0.0)
-    start = time.perf_counter()
-    for epoch in range(settings.epochs):
-        network.train()
-        decay = min(settings.averaging, epoch / (epoch + 1))
-        loss_sum, correct = torch.zeros(()), torch.zeros(())
-        for batch in store.batches(graphs, settings.batch_size, random):
-            out, auxiliary = network(augmented(batch, settings))
-            loss = cross_entropy(out.flatten(0, -2), batch.y.flatten()) + auxiliary
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            average_weights(averaged, network, decay)
-            loss_sum += loss.detach() * batch.num_graphs
-            right = out.detach().argmax(-1) == batch.y
-            correct += right.float().mean() * batch.num_graphs
-        copy_buffers(averaged, network)
-        curves.loss.append(_finite(float(loss_sum) / graphs.numel(), epoch))
-        curves.train.append(round(float(correct) / graphs.numel(), 4))
-        for name, part in parts.items():
-            curves.parts[name].append(measure(averaged, store, part))
-        on_epoch()
-    return replace(curves, seconds=round(time.perf_counter() - start, 1))
+    trainer.fit(module, datamodule=data)
+    return curves
 
 
-def _finite(loss: float, epoch: int) -> float:
-    if math.isfinite(loss):
-        return round(loss, 4)
-    raise FloatingPointError(
-        f"Expected a finite training loss (got {loss} in epoch {epoch + 1}). Lower the "
-        "learning rate, or look at what the method divides by."
-    )
-
-
-def make_schedule(
-    optimizer: torch.optim.Optimizer, settings: Training, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """The course of the learning rate."""
-    if settings.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.lr, total_steps=steps + 1, pct_start=0.05
-    )
-
-
-def accuracy(
-    network: Module,
-    store: GraphStore,
-    graphs: Tensor,  # [B']
-) -> float:
-    """The share of the graphs that are classified rightly."""
-    network.eval()
-    mean_size = max(1.0, float(store.sizes[graphs].float().mean()))
-    batch_size = max(1, int(EVALUATION_NODES / mean_size))
-    with torch.no_grad():
-        correct = sum(
-            int((network(batch)[0].argmax(1) == batch.y).sum())
-            for batch in store.batches(graphs, batch_size)
-        )
-    return correct / graphs.numel()
-
-
-def augmented(batch: GraphBatch, settings: Training) -> GraphBatch:
-    """The mini-batch with some nodes and edges left out and noise on the features.
-
-    The first node of each graph stays.
-    """
-    if settings.noise:
-        batch = replace(batch, x=batch.x + settings.noise * torch.randn_like(batch.x))
-    if settings.drop_edges:
-        kept = torch.rand(batch.edge_index.size(1)) >= settings.drop_edges
-        batch = replace(batch, edge_index=batch.edge_index[:, kept])
-    if not settings.drop_nodes:
-        return batch
-    kept = torch.rand(batch.batch.numel()) >= settings.drop_nodes
-    kept |= batch.batch.diff(prepend=batch.batch.new_tensor([-1])) > 0
-    number = kept.cumsum(0) - 1
-    row, col = batch.edge_index
-    inside = kept[row] & kept[col]
-    return replace(
-        batch,
-        x=batch.x[kept],
-        edge_index=number[batch.edge_index[:, inside]],
-        batch=batch.batch[kept],
-        clusters=None if batch.clusters is None else batch.clusters[kept],
-    )
-
-
-@torch.no_grad()
-def average_weights(averaged: Module, network: Module, decay: float) -> None:
-    """Move the running mean of the weights."""
-    mean: list[Tensor] = [*averaged.parameters()]
-    now: list[Tensor] = [*network.parameters()]
-    torch._foreach_lerp_(mean, now, 1 - decay)
-
-
-@torch.no_grad()
-def copy_buffers(averaged: Module, network: Module) -> None:
-    """Take over the statistics of batch norm."""
-    for mine, theirs in zip(averaged.buffers(), network.buffers(), strict=True):
-        mine.copy_(theirs)
+def train(data: TableData, method: str, settings: Training, seed: int) -> Curves:
+    """Train a method from a seed; its accuracies."""
+    torch.manual_seed(seed)
+    told = describe_data(data, {"task": "classification", "class_names": None})
+    nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
+    module = TableModule(settings, nodes, method=method, **told)
+    return fit(module, data, "accuracy", settings.epochs, settings.averaging)

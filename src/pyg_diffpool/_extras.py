@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 
 EXTRAS = {
-    "train": ("lightning", "torchmetrics", "jsonargparse", "rich", "tensorboard"),
-    "plot": ("matplotlib", "networkx"),
+    "train": ("lightning", "torchmetrics", "jsonargparse", "sklearn", "tensorboard"),
+    "plot": ("matplotlib", "networkx", "scipy"),
     "clusters": ("pymetis",),
     "bench": ("tgp",),
     "ogb": ("ogb",),

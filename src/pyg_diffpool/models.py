@@ -1,6 +1,6 @@
 """Levels stacked, with a classifier: the architecture of the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch_geometric.nn.inits import reset
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.typing import Adj
 
-from pyg_diffpool import _checks
+from pyg_diffpool import _checks, _modes
 from pyg_diffpool._checks import optional_number, whole_number, wrong
 from pyg_diffpool._given_clusters import given_levels
 from pyg_diffpool._graph import batch_pointer
@@ -96,30 +96,20 @@ class DiffPoolNet(Module):
         edge_reduce: EdgeReduce = "sum",
     ) -> None:
         super().__init__()
-        hidden, layers = whole_number("hidden_channels", hidden_channels), num_layers
+        hidden = whole_number("hidden_channels", hidden_channels)
         self.num_clusters = cluster_numbers(num_clusters)
         self.link_weight, self.entropy_weight = link_weight, entropy_weight
-        columns: Any = in_channels if np.ndim(in_channels) else None
-        self.encoder = None if columns is None else ColumnEmbedding(columns, hidden)
-        width = in_channels if columns is None else hidden
-        self.width = width = whole_number("in_channels", width)
-        own: dict[str, Any] = {"dropout": dropout, "norm": NodeBatchNorm(hidden)}
-        own |= {"act_first": True, "jk": "cat"}
-        own |= {"normalize": l2_normalize} if gnn is GraphSAGE else {}
-        own |= {} if edge_dim is None else {"edge_dim": edge_dim}
-        if edge_dim is not None and not gnn.supports_edge_attr:
-            what = "a 'gnn' with layers for edge features beside 'edge_dim'"
-            raise wrong(ValueError, what, gnn.__name__, "Take GAT or PNA.")
+        self.encoder, self.width = _encoder(in_channels, hidden)
+        own = {"dropout": dropout, "normalize": l2_normalize, "edge_dim": edge_dim}
+        make = _maker(gnn, hidden, num_layers, own)
         options: dict[str, Any] = {"link": link, "normalize": normalize}
         options |= {"sync_losses": sync_losses, "edge_reduce": edge_reduce}
-        self.pools = ModuleList()
+        self.pools, width = ModuleList(), self.width
         for k in self.num_clusters:
-            embed = gnn(width, hidden, layers, hidden, **own)
-            assign = gnn(width, hidden, layers, k, **own) if learn_assignment else None
-            pool = DiffPool(embed, assign, ratio, backend=backend, **options)
-            self.pools.append(pool)
+            gnns = make(width, hidden), make(width, k) if learn_assignment else None
+            self.pools.append(DiffPool(*gnns, ratio, backend=backend, **options))
             width, backend = hidden, "auto"  # pooled graphs are dense
-        self.last = gnn(hidden, hidden, layers, hidden, **own)
+        self.last = make(hidden, hidden)
         out = whole_number("out_channels", out_channels)
         widths = [hidden * (len(self.pools) + 1), hidden, out]
         self.mlp = MLP(widths, norm=None, dropout=dropout)
@@ -140,8 +130,8 @@ class DiffPoolNet(Module):
 
         K is a quarter of the nodes of the largest graph, `max_num_nodes`, and of that
         at a second level, or a tenth at a single one. The paper tells no widths.
-        `"nolp"` has no link loss, `"det"` takes given clusters (see
-        :class:`~pyg_diffpool.datasets.NestedClusters`). Options replace the variant's.
+        `"nolp"` has no link loss, `"det"` takes given clusters. Options replace the
+        variant's.
 
         Raises:
             ValueError: If a choice does not exist or `max_num_nodes` is below 1.
@@ -155,9 +145,7 @@ class DiffPoolNet(Module):
         clusters = {1: [n // 10], 2: [n // 4, n // 16]}.get(num_levels)
         if clusters is None or n < 1:
             what = "'max_num_nodes' of at least 1 and 'num_levels' 1 or 2"
-            remedy = (
-                "For sizes that the paper has not, pass 'num_clusters' to the class."
-            )
+            remedy = "For other sizes, pass 'num_clusters' to the class."
             raise wrong(ValueError, what, f"{n} and {num_levels}", remedy)
         options.setdefault("num_clusters", [max(1, k) for k in clusters])
         options.setdefault("learn_assignment", variant != "det")
@@ -187,17 +175,14 @@ class DiffPoolNet(Module):
         """
         x = x if self.encoder is None else self.encoder(x)
         batch_size = optional_number("batch_size", batch_size)
-        _checks.check_nodes(x, batch, batch_size)
-        width = x.size(1) if self.width == -1 else self.width
-        _checks.check_shape("'x'", x.shape, "[N, in_channels]", ("N", width))
-        dtype = self.mlp.lins[0].weight.dtype
-        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
-            what = f"'x' in {dtype}, the dtype of the model"
-            remedy = f"Cast it with 'x.to({dtype})' or the model with '.to({x.dtype})'."
-            raise wrong(TypeError, what, x.dtype, remedy)
+        self._check(x, batch, batch_size)
         b = batch_pointer(batch, batch_size, x).numel() - 1
-        learned = self.pools[0].assign is not None
-        given = given_levels(clusters, learned, x, batch, b, self.num_clusters)
+        if (self.pools[0].assign is None) == (clusters is None):
+            what = "'clusters' with 'learn_assignment=False' and only then"
+            raise wrong(ValueError, what, type(clusters).__name__)
+        given: list[Any] = [(None, None, None)] * len(self.pools)
+        if clusters is not None:
+            given = given_levels(clusters, x, batch, b, self.num_clusters)
         edges = {"edge_weight": edge_weight, "edge_attr": edge_attr}
         where: dict[str, Any] = {"batch": batch, "batch_size": b}
         levels, read = [], []
@@ -214,6 +199,41 @@ class DiffPoolNet(Module):
         auxiliary = self.link_weight * link + self.entropy_weight * entropy
         out = self.mlp(torch.cat(read, -1))
         return DiffPoolNetOutput(out, link, entropy, auxiliary, tuple(levels))
+
+    def _check(self, x: Tensor, batch: Tensor | None, batch_size: int | None) -> None:
+        _checks.check_nodes(x, batch, batch_size)
+        width = x.size(1) if self.width == -1 else self.width
+        _checks.check_shape("'x'", x.shape, "[N, in_channels]", ("N", width))
+        dtype = self.mlp.lins[0].weight.dtype
+        if x.dtype != dtype and not _modes.is_autocast(x.device.type):
+            what = f"'x' in {dtype}, the dtype of the model"
+            remedy = f"Cast it with 'x.to({dtype})' or the model with '.to({x.dtype})'."
+            raise wrong(TypeError, what, x.dtype, remedy)
+
+
+def _encoder(
+    in_channels: int | Sequence[int], hidden: int
+) -> tuple[ColumnEmbedding | None, int]:
+    """What embeds integer features, if there are any, and the width of level 1."""
+    columns: Any = in_channels
+    if np.ndim(columns):
+        return ColumnEmbedding(columns, hidden), hidden
+    return None, whole_number("in_channels", columns)
+
+
+def _maker(
+    gnn: type[BasicGNN], hidden: int, num_layers: int, own: dict[str, Any]
+) -> Callable[[int, int], BasicGNN]:
+    """Makes a GNN from its channels in and out."""
+    if own["edge_dim"] is None:
+        del own["edge_dim"]
+    elif not gnn.supports_edge_attr:
+        what = "a 'gnn' with layers for edge features beside 'edge_dim'"
+        raise wrong(ValueError, what, gnn.__name__, "Take GAT or PNA.")
+    if gnn is not GraphSAGE:
+        del own["normalize"]
+    own |= {"norm": NodeBatchNorm(hidden), "act_first": True, "jk": "cat"}
+    return lambda width, out: gnn(width, hidden, num_layers, out, **own)
 
 
 def cluster_numbers(num_clusters: int | Sequence[int]) -> list[int]:

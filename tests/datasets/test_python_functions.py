@@ -1,219 +1,168 @@
+"""The data set: what is in it, its labels, its cache file."""
+
+import pickle
+import platform
 import re
-import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from torch.testing import assert_close
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
-from torch_geometric.transforms import BaseTransform
-from torch_geometric.utils import coalesce
 
-from pyg_diffpool.datasets import PythonFunctions, stratified_split
+from pyg_diffpool.datasets import PythonFunctions
 from pyg_diffpool.datasets import python_functions as implementation
-from pyg_diffpool.datasets.function_graphs import UNLABELLED
-from pyg_diffpool.datasets.python_sources import (
-    read_functions,
-    source_files,
-    standard_library,
-)
-from pyg_diffpool.datasets.syntax_tree import name_words
+from pyg_diffpool.datasets.python_functions import UNLABELLED, source_files
+from pyg_diffpool.datasets.syntax_tree import name_words, read_trees
 
-
-class Double(BaseTransform):
-    def forward(self, data):
-        data.x = data.x * 2
-        return data
-
-
-def cache_files(root):
-    return sorted(path.name for path in (root / "processed").iterdir())
+Make = Callable[..., PythonFunctions]
 
 
 @pytest.fixture
-def dataset(sources, tmp_path):
-    return PythonFunctions(tmp_path / "root", source=sources)
+def make(sources: Path, tmp_path: Path) -> Make:
+    return partial(PythonFunctions, root=tmp_path / "root", source=sources)
 
 
-def assert_equal_datasets(first, second):
-    assert len(first) == len(second)
-    for name in ("type_vocabulary", "attribute_vocabulary", "class_names"):
-        assert getattr(first, name) == getattr(second, name)
-    for one, other in zip(first, second, strict=True):
-        assert one.keys() == other.keys()
-        for key in one.keys():  # noqa: SIM118
-            if key == "name_tokens":
-                assert one[key] == other[key]
-            else:
-                assert_close(one[key], other[key], rtol=0, atol=0)
+def contents(dataset: PythonFunctions) -> list[object]:
+    held = {**dataset._data.to_dict(), "slices": [*dataset.slices.values()]}
+    values = [v.tolist() if hasattr(v, "tolist") else str(v) for v in held.values()]
+    return [values, dataset.type_vocabulary, dataset.attribute_vocabulary]
 
 
-def test_one_graph_a_function_with_words_and_module(dataset):
-    found = [(dataset.module_names[d.module], " ".join(d.name_tokens)) for d in dataset]
-    assert found == [
-        ("pkg", "get name"),
-        ("pkg", "get size"),
-        ("pkg.copy", "area"),
-        ("pkg.copy", "get area"),
-        ("pkg.latin", "set é"),
-        ("shapes", "area"),
-        ("shapes", "get side"),
-        ("shapes", "set side"),
+def test_one_graph_a_function_with_words_and_module(make: Make) -> None:
+    dataset = make()
+    modules = [dataset.module_names[int(data.module)] for data in dataset]
+    words = [" ".join(data.name_tokens) for data in dataset]
+    assert list(zip(modules, words, dataset.y.tolist(), strict=True)) == [
+        ("pkg", "get name", 0),
+        ("pkg", "get size", 0),
+        ("pkg.copy", "area", 1),
+        ("pkg.copy", "get area", 0),
+        ("pkg.latin", "set é", 2),
+        ("shapes", "area", 1),
+        ("shapes", "get side", 0),
+        ("shapes", "set side", 2),
     ]
     assert dataset.class_names == ["get", "area", "set"]
-    assert [int(data.y) for data in dataset] == [0, 0, 1, 0, 2, 1, 0, 2]
-    assert dataset.num_classes == 3
-
-
-def test_functions_with_equal_graphs_share_a_group(dataset):
-    groups = [int(data.duplicate_group) for data in dataset]
-    assert groups[2] == groups[3]
-    assert len(set(groups)) == len(groups) - 1
-
-
-def test_rare_first_words_have_no_class(sources, tmp_path, monkeypatch):
-    monkeypatch.setattr("pyg_diffpool.datasets.function_graphs.NUM_CLASSES", 2)
-    every = PythonFunctions(tmp_path / "root", source=sources)
-    assert [int(data.y) for data in every].count(UNLABELLED) == 2
-    labelled = PythonFunctions(tmp_path / "root", source=sources, labelled_only=True)
-    assert len(labelled) == 6
-    assert labelled.num_classes == every.num_classes == 2
-    assert sorted({int(data.y) for data in labelled}) == [0, 1]
-
-
-def test_two_builds_are_equal(dataset, sources, tmp_path):
-    again = PythonFunctions(tmp_path / "again", source=sources)
-    assert_equal_datasets(dataset, again)
-    (one,) = (tmp_path / "root" / "processed").iterdir()
-    (other,) = (tmp_path / "again" / "processed").iterdir()
-    assert one.name == other.name
-
-
-def test_batches_keep_words_apart_and_edges_sorted(dataset):
-    batch = next(iter(DataLoader(dataset, batch_size=len(dataset))))
+    batch = next(iter(DataLoader(dataset, batch_size=8)))
     assert batch.name_tokens == [data.name_tokens for data in dataset]
-    assert_close(batch.edge_index, coalesce(batch.edge_index))
-    assert batch.y.shape == batch.module.shape == (len(dataset),)
 
 
-def test_cache_is_reused(dataset, sources, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("built although cached")
-
-    monkeypatch.setattr(implementation, "read_function_graphs", refuse)
-    again = PythonFunctions(tmp_path / "root", source=sources)
-    assert_equal_datasets(dataset, again)
-    with pytest.raises(AssertionError, match="built although cached"):
-        PythonFunctions(tmp_path / "root", source=sources, force_reload=True)
+def test_rare_words_are_no_class(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implementation, "NUM_CLASSES", 2)
+    every, labelled = make(), make(labelled_only=True)
+    assert every.y.tolist().count(UNLABELLED) == 2
+    assert labelled.num_classes == every.num_classes == 2
+    assert [int(data.y) for data in labelled] == [0, 0, 1, 0, 1, 0]
 
 
-@pytest.mark.usefixtures("dataset")
-def test_cache_is_rebuilt_for_another_interpreter(sources, tmp_path, monkeypatch):
-    before = cache_files(tmp_path / "root")
-    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
-    PythonFunctions(tmp_path / "root", source=sources)
-    after = cache_files(tmp_path / "root")
-    assert len(after) == 2
-    assert set(before) < set(after)
+def test_cache(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, other = make(), make(root=sources.parent / "other")
+    monkeypatch.delattr(implementation, "read_trees")
+    assert contents(first) == contents(make()) == contents(other)
+    with pytest.raises(NameError, match="read_trees"):
+        make(force_reload=True)
 
 
-@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
-def test_a_damaged_cache_is_rebuilt(dataset, sources, tmp_path, kept):
-    (path,) = (tmp_path / "root" / "processed").iterdir()
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.warns(UserWarning, match="is damaged and will be built again"):
-        again = PythonFunctions(tmp_path / "root", source=sources)
-    assert_equal_datasets(dataset, again)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        PythonFunctions(tmp_path / "root", source=sources)
+def test_own_files(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each interpreter and each set of sources has a cache file of its own."""
+    folders = [make().processed_dir]
+    path = sources / "shapes.py"
+    path.write_text(path.read_text().replace("Square", "Circle"))
+    folders.append(make().processed_dir)
+    path.rename(sources / "forms.py")
+    folders.append(make().processed_dir)
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    folders.append(make().processed_dir)
+    assert len(set(folders)) == 4
 
 
-def test_a_killed_build_leaves_no_cache(sources, tmp_path, monkeypatch):
-    def die(_content, file):
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(torch, "save", die)
-    with pytest.raises(KeyboardInterrupt):
-        PythonFunctions(tmp_path / "root", source=sources)
-    assert not [*(tmp_path / "root").rglob("*.pt")]
-
-
-def test_transforms_and_filters(dataset, sources, tmp_path):
-    root = tmp_path / "root"
-    doubled = PythonFunctions(root, source=sources, transform=Double())
-    stored = PythonFunctions(root, source=sources, pre_transform=Double())
-    for plain, once, twice in zip(dataset, doubled, stored, strict=True):
-        assert_close(once.x, plain.x * 2)
-        assert_close(twice.x, plain.x * 2)
-    named = PythonFunctions(root, source=sources, pre_filter=lambda d: int(d.y) == 1)
-    assert [data.name_tokens for data in named] == [["area"], ["area"]]
-    assert len(cache_files(root)) == 3
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
+def test_a_damaged_cache_is_refused(make: Make, place: float) -> None:
+    before = make()
+    path = Path(before.processed_paths[0])
+    whole = path.read_bytes()
+    at = int(len(whole) * place)
+    for rest in (b"", b"#####" + whole[at + 5 :]):
+        path.write_bytes(whole[:at] + rest)
+        with pytest.raises(RuntimeError, match=r"cache file .*functions\.pt.* damaged"):
+            make()
+    assert contents(make(force_reload=True)) == contents(before)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_single_graph_is_a_data_set_too(tmp_path, count):
-    (tmp_path / "one.py").write_text("def get(): pass\n" * count)
-    for _ in range(2):
-        dataset = PythonFunctions(tmp_path / "root", source=tmp_path)
-        assert len(dataset) == count
-        assert dataset[0].name_tokens == ["get"]
+def test_a_killed_build_leaves_no_file_and_a_file_cannot_run_code(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.delattr(Path, "replace")
+        with pytest.raises(AttributeError, match="replace"):
+            make()
+    assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
+    implementation._save_whole({"graphs": Path()}, Path(make().processed_paths[0]))
+    with pytest.raises(pickle.UnpicklingError):
+        make()
 
 
-def test_nothing_to_keep_is_refused(sources, tmp_path):
-    with pytest.raises(ValueError, match="'pre_filter' refused all 8"):
-        PythonFunctions(tmp_path, source=sources, pre_filter=lambda _: False)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "x.py").write_text("x = 1\n")
-    with pytest.raises(ValueError, match="expected functions in the 1 Python files"):
-        PythonFunctions(tmp_path, source=tmp_path / "empty")
+def test_transforms_and_filters(make: Make, tmp_path: Path) -> None:
+    def double(data: Data) -> Data:
+        data.x = data.x * 2
+        return data
+
+    stored = make(root=tmp_path / "stored", pre_transform=double, transform=double)
+    assert torch.equal(stored.x, make().x * 2)
+    assert torch.equal(stored[0].x, make()[0].x * 4)
+    areas = make(root=tmp_path / "few", pre_filter=lambda data: int(data.y) == 1)
+    assert [data.name_tokens for data in areas] == [["area"], ["area"]]
+    with pytest.raises(ValueError, match="keep some of 8"):
+        make(root=tmp_path / "none", pre_filter=lambda _: False)
 
 
-def test_standard_library(standard_functions):
+def test_few_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYG_HOME", str(tmp_path / "home"))
+    file = tmp_path / "one.py"
+    for files in (0, 1):
+        with pytest.raises(ValueError, match=f"functions in the {files} Python files"):
+            PythonFunctions(source=tmp_path)
+        file.write_text("x = 1\n")
+    for count in (1, 1, 2, 2):
+        file.write_text("def get(): pass\n" * count)
+        dataset = PythonFunctions(source=tmp_path)
+        assert [data.name_tokens for data in dataset] == [["get"]] * count
+    assert Path(dataset.root) == tmp_path / "home" / "PythonFunctions"
+
+
+def test_standard_library(standard_functions: PythonFunctions) -> None:
     dataset = standard_functions
     assert len(dataset) > 10_000
     assert dataset.num_classes == 20
     assert {"init", "get", "set", "is"} <= set(dataset.class_names)
-    cardinalities = torch.tensor(dataset.feature_cardinalities)
-    stored: Data = dataset._data
-    x = torch.cat([stored.x, stored.node_depth], dim=1)
-    assert_close(x.amin(dim=0), torch.zeros(3, dtype=torch.long))
-    assert_close(x.amax(dim=0) + 1, cardinalities)
+    assert {"argparse", "ast", "json.decoder"} <= set(dataset.module_names)
+    assert not [name for name in dataset.module_names if name.startswith("test.")]
+    assert tuple(dataset.x.amax(0) + 1) == dataset.feature_cardinalities
     assert dataset.num_node_attributes == 10_003
-    counts = stored.y[stored.y >= 0].bincount()
-    assert_close(counts, counts.sort(descending=True).values)
+    counts = dataset.y[dataset.y >= 0].bincount().tolist()
+    assert counts == sorted(counts, reverse=True)
 
 
-def test_no_name_leaks_into_its_own_graph(standard_functions):
+def test_no_name_leaks_into_its_own_graph(standard_functions: PythonFunctions) -> None:
     """Every tenth module, as texts that the graphs' indices stand for."""
-    dataset, folder = standard_functions, standard_library()
-    modules = dataset._data.module
-    for index, path in list(enumerate(source_files(folder)))[::10]:
-        graphs = dataset[modules == index]
-        functions = read_functions(path)
-        assert len(graphs) == len(functions)
-        for data, function in zip(graphs, functions, strict=True):
-            assert data.name_tokens == name_words(function.name)
-            own_name = re.compile(rf"(?<!\w){re.escape(function.name)}(?!\w)")
+    dataset, files = standard_functions, source_files(standard_functions._source)
+    for index, path in list(enumerate(files))[::10]:
+        graphs = dataset[dataset.module == index]
+        for data, tree in zip(graphs, read_trees(path), strict=True):
+            assert data.name_tokens == name_words(tree.name)
+            own_name = re.compile(rf"(?<!\w){re.escape(tree.name)}(?!\w)")
             texts = [dataset.attribute_vocabulary[i] for i in data.x[:, 1].unique()]
             assert "<mask>" in texts
             assert not [text for text in texts if own_name.search(text)]
 
 
-def test_duplicates_do_not_straddle(standard_functions):
-    stored = standard_functions._data
-    labelled = stored.y != UNLABELLED
-    y, groups = stored.y[labelled], stored.duplicate_group[labelled]
-    split = stratified_split(y, groups=groups)
-    parts = [
-        set(groups[part].tolist()) for part in (split.train, split.val, split.test)
-    ]
-    assert not parts[0] & parts[1]
-    assert not parts[0] & parts[2]
-    assert not parts[1] & parts[2]
-    graphs = {}
+def test_equal_graphs_share_a_group(standard_functions: PythonFunctions) -> None:
+    groups: dict[object, set[int]] = {}
     for data in standard_functions[::5]:
         key = (data.x.numpy().tobytes(), data.edge_index.numpy().tobytes())
-        assert graphs.setdefault(key, int(data.duplicate_group)) == data.duplicate_group
+        groups.setdefault(key, set()).add(int(data.duplicate_group))
+    assert len(set.union(*groups.values())) == len(groups)
+    assert len(groups) < len(standard_functions[::5])

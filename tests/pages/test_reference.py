@@ -13,8 +13,7 @@ from pages.reading import DOCS
 PUBLIC = {
     "pyg_diffpool": "torch",
     "pyg_diffpool.datasets": "torch",
-    "pyg_diffpool.lightning": "lightning",
-    "pyg_diffpool.plot": "matplotlib",
+    "pyg_diffpool.train": "lightning",
 }
 
 

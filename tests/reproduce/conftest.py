@@ -37,6 +37,6 @@ def write_tu(root: Path, name: str, num_graphs: int = 40, labels: bool = True) -
 @pytest.fixture
 def tu_root(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    write_tu(tmp_path / "data", "ENZYMES")
+    write_tu(tmp_path / "data", "REDDIT-MULTI-12K")
     write_tu(tmp_path / "data", "COLLAB", labels=False)
     return tmp_path / "data"

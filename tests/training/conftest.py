@@ -1,3 +1,7 @@
+"""Small data sets and the command line, run in this process."""
+
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -5,40 +9,85 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from training.commands import fit
+from pyg_diffpool.cli import main
+
+SMALL = ["--model.hidden_channels=8", "--model.num_clusters=[4,2]"]
+QUICK = [*SMALL, "--trainer.max_epochs=2", "--data.num_folds=3"]
+SETS = """
+import torch
+from torch_geometric.data import Data, InMemoryDataset
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> Path:
-    """A folder in TU's raw layout: 60 graphs, rings (class 1) and stars (2)."""
-    folder = tmp_path_factory.mktemp("data") / "TINY"
+def triangle(x, **others):
+    edge_index = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
+    return Data(x=x, edge_index=edge_index, **others)
+
+
+class Set(InMemoryDataset):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.data, self.slices = self.collate([self.graph(i) for i in range(60)])
+
+    def graph(self, i):
+        return triangle(torch.randn(3, 2) + 3 * (i % 2), y=torch.tensor([i % 2]))
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return tmp_path
+
+
+@pytest.fixture
+def cli(work: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:  # noqa: ARG001
+    """Runs a command; gives the line of JSON that it ends with, or its last line."""
+
+    def run(*args: object) -> Any:
+        main([str(arg) for arg in args])
+        last = capsys.readouterr().out.splitlines()[-1:]
+        try:
+            return json.loads(*last)
+        except (json.JSONDecodeError, TypeError):
+            return last
+
+    return run
+
+
+@pytest.fixture
+def make_set(work: Path, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Writes a data set whose `graph(self, i)` has this body; gives its name."""
+
+    def write(body: str, more: str = "") -> str:
+        module = f"sets_{abs(hash((request.node.nodeid, body, more)))}"
+        lines = "\n        ".join(["", *body.splitlines()])
+        method = f"\n    def graph(self, i):{lines}\n"
+        text = f"{SETS}\n\nclass Mine(Set):{method}\n{more}"
+        (work / f"{module}.py").write_text(text)
+        return f"{module}:Mine"
+
+    return write
+
+
+def write_tu(folder: Path, values: Iterable[float], labels: Iterable[object]) -> Path:
+    """A folder of triangles in TU's raw layout, one value for the nodes of each."""
     folder.mkdir()
-    edges, graph_of, labels, node_labels = [], [], [], []
-    for graph in range(60):
-        size, first = 5 + graph % 8, len(graph_of) + 1
-        ring = graph % 2 == 0
-        for node in range(size):
-            other = (node + 1) % size if ring else 0
-            if node != other:
-                edges += [(first + node, first + other), (first + other, first + node)]
-            graph_of.append(graph + 1)
-            node_labels.append(0 if ring or node else 1)
-        labels.append(1 if ring else 2)
-    lines = {
-        "A": [f"{a}, {b}" for a, b in sorted(edges)],
-        "graph_indicator": graph_of,
+    values, name = list(values), folder.name
+    edges = [(0, 1), (1, 0), (1, 2), (2, 1), (2, 0), (0, 2)]
+    rows = {
+        "A": [
+            f"{3 * g + a + 1}, {3 * g + b + 1}"
+            for g in range(len(values))
+            for a, b in edges
+        ],
+        "graph_indicator": [g + 1 for g in range(len(values)) for _ in range(3)],
         "graph_labels": labels,
-        "node_labels": node_labels,
+        "node_attributes": [v + d for v in values for d in (-0.1, 0.0, 0.1)],
     }
-    for name, values in lines.items():
-        text = "".join(f"{value}\n" for value in values)
-        (folder / f"TINY_{name}.txt").write_text(text)
+    for kind, lines in rows.items():
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / f"{name}_{kind}.txt").write_text(text)
     return folder
-
-
-@pytest.fixture(scope="session")
-def fitted(tiny, tmp_path_factory) -> tuple[dict[str, Any], Path]:
-    """The result and the folder of a run of three epochs."""
-    runs = tmp_path_factory.mktemp("runs")
-    result = fit(tiny, runs, "--trainer.max_epochs=3", "--model.lr=0.01")
-    return result, runs / "TINY" / "version_0"

@@ -1,180 +1,252 @@
+"""The commands: what they write and print, and what is left when they are stopped."""
+
 import csv
 import json
-import shutil
+import os
+import resource
+import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import seed_everything
 
+from pyg_diffpool import _extras
 from pyg_diffpool.cli import main
-from pyg_diffpool.lightning import GraphClassifier
-from training.commands import SMALL, fit, run
+from pyg_diffpool.train import DiffPoolModule
+from training.conftest import QUICK, SMALL
 
-KEYS = {
-    "dataset",
-    "fold",
-    "seed",
-    "test_accuracy",
-    "test_loss",
-    "majority_accuracy",
-    "epochs",
-    "seconds_per_epoch",
-    "peak_memory_mib",
-    "device",
-    "parameters",
-    "checkpoint",
-    "torch",
-    "torch_geometric",
-    "pyg_diffpool",
-}
+BODY = "return super().graph(i)"
+# A shell's background jobs ignore SIGINT, and so would what these tests start there.
+MAIN = """
+import signal
+from pyg_diffpool.cli import main
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
+"""
 
 
-def test_fit_prints_and_writes_the_result(fitted):
-    result, folder = fitted
-    assert result.keys() >= KEYS
-    assert result == json.loads((folder / "result.json").read_text())
-    assert result["epochs"] == 3
-    assert result["seconds_per_epoch"] > 0
-    assert result["peak_memory_mib"] > 0
-    assert 0 <= result["test_accuracy"] <= 1
-    assert Path(result["checkpoint"]) == folder / "best.ckpt"
-    names = {path.name for path in folder.iterdir()}
-    assert names >= {"best.ckpt", "last.ckpt", "config.yaml", "metrics.csv"}
-    assert any(name.startswith("events.out.tfevents") for name in names)
-
-
-@pytest.mark.parametrize("stage", ["train", "val"])
-def test_the_number_of_clusters_in_use_is_logged(fitted, stage):
-    with (fitted[1] / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row[f"{stage}/perplexity_1"]]
-    assert len(rows) == 3
-    for level, k in ((1, 4), (2, 2)):
-        used = [float(row[f"{stage}/perplexity_{level}"]) for row in rows]
-        assert all(1 < value <= k for value in used)
-
-
-@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
-def test_checkpoint_is_safe_to_load(fitted, name):
-    path = fitted[1] / name
-    content = torch.load(path, weights_only=True)
-    assert content["hyper_parameters"]["hidden_channels"] == 8
-    model = GraphClassifier.load_from_checkpoint(path, weights_only=True)
-    assert model.hparams.num_clusters == [4, 2]
-
-
-def test_last_checkpoint_is_that_of_the_last_epoch(fitted):
-    assert torch.load(fitted[1] / "last.ckpt", weights_only=True)["epoch"] == 2
-
-
-def test_test_repeats_the_result_of_fit(fitted):
-    result, folder = fitted
-    again = run("test", folder / "best.ckpt")
-    for key in ("test_accuracy", "test_loss", "majority_accuracy"):
-        assert again[key] == pytest.approx(result[key], abs=1e-5)
-
-
-def test_settings_come_from_the_checkpoint_alone(fitted, tmp_path):
-    moved = shutil.copy(fitted[1] / "best.ckpt", tmp_path / "moved.ckpt")
-    assert run("validate", moved)["dataset"] == fitted[0]["dataset"]
-    assert run("test", moved, "--data.fold=3")["fold"] == 3
-
-
-def test_predict_writes_every_test_graph(fitted, tmp_path):
-    result, folder = fitted
-    main(["predict", str(folder), f"--output={tmp_path / 'a.csv'}"])
-    main(["predict", str(folder), f"--output={tmp_path / 'a.jsonl'}"])
-    with (tmp_path / "a.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    lines = (tmp_path / "a.jsonl").read_text().splitlines()
-    assert [{k: str(v) for k, v in json.loads(line).items()} for line in lines] == rows
-    right = sum(row["predicted"] == row["true"] for row in rows)
-    assert right / len(rows) == pytest.approx(result["test_accuracy"], abs=1e-5)
-    # Rings have even numbers in the data set: the index is that of the whole set.
-    rings = {row["true"] for row in rows if int(row["graph"]) % 2 == 0}
-    stars = {row["true"] for row in rows if int(row["graph"]) % 2}
-    assert len(rings) == len(stars) == 1
-    assert rings != stars
-
-
-def test_max_time_still_tests_and_prints(tiny, tmp_path):
-    result = fit(
-        tiny, tmp_path, "--trainer.max_time=00:00:00:02", "--trainer.max_epochs=100000",
-        "--early_stopping.patience=100000",
-    )  # fmt: skip
-    assert 0 < result["epochs"] < 100000
-    assert result.keys() >= KEYS
-
-
-def test_max_time_before_the_end_of_the_first_epoch(tiny, tmp_path):
-    result = fit(
-        tiny, tmp_path, "--trainer.max_time=00:00:00:00", "--data.batch_size=1"
+def start(work, *args):
+    (work / "start.py").write_text(MAIN)
+    return subprocess.Popen(
+        [sys.executable, "start.py", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=work,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert Path(result["checkpoint"]).is_file()
-    assert result.keys() >= KEYS
 
 
-def test_runs_are_repeatable(tiny, tmp_path):
-    first, second = (fit(tiny, tmp_path, "--trainer.max_epochs=2") for _ in range(2))
+def test_a_run_leaves_log_options_and_checkpoints(cli, work, make_set):
+    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK, "--data.fold=1")
+    run = work / "runs" / "version_0"
+    names = {path.name for path in run.iterdir()}
+    assert names >= {"config.yaml", "hparams.yaml", "metrics.csv", "checkpoints"}
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
+    assert result["fold"] == 1
+    assert result["epochs"] == 2
+    assert Path(result["checkpoint"]) == Path("runs/version_0/checkpoints/best.ckpt")
+    assert 0 <= result["test_accuracy"] <= 1
+    assert result["test_baseline_accuracy"] == 0.5
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for stage in ("train", "val"):
+        used = [
+            float(row[f"{stage}/perplexity_1"]) for row in rows if row[f"{stage}/loss"]
+        ]
+        assert len(used) == 2
+        assert all(1 < value <= 4 for value in used)
+
+
+def test_a_checkpoint_is_safe_to_load_and_gives_the_same_again(cli, make_set):
+    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    torch.load(result["checkpoint"], weights_only=True)
+    model = DiffPoolModule.load_from_checkpoint(result["checkpoint"], weights_only=True)
+    assert model.hparams["num_clusters"] == [4, 2]
+    again = cli("test", f"--ckpt_path={result['checkpoint']}")
+    for key in ("test_accuracy", "test_loss", "test_baseline_accuracy"):
+        assert again[key] == result[key]
+    assert "val_accuracy" in cli("validate", "--ckpt_path=best")
+    config = Path(result["checkpoint"]).parents[1] / "config.yaml"
+    assert cli("test", f"--config={config}", "--ckpt_path=best")["fold"] is None
+
+
+def test_a_run_goes_on_where_it_stopped(cli, make_set):
+    cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    result = cli("fit", "--ckpt_path=last", "--trainer.max_epochs=4")
+    assert result["epochs"] == 4
+    assert "version_1" in result["checkpoint"]
+    state = torch.load("runs/version_1/checkpoints/last.ckpt", weights_only=True)
+    assert state["epoch"] == 3
+
+
+@pytest.mark.parametrize("command", ["test", "fit"])
+@pytest.mark.parametrize("option", ["fold=2", "seed=1", "num_folds=4"])
+def test_graphs_of_the_training_are_not_tested(cli, make_set, command, option):
+    cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    text = f"Expected '{option.split('=')[0]}' to be"
+    with pytest.raises(SystemExit, match=text):
+        cli(command, "--ckpt_path=last", f"--data.{option}")
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "early_stopping"])
+def test_another_score_needs_its_mode(cli, make_set, part):
+    options = ["fit", f"--data.dataset={make_set(BODY)}", *QUICK]
+    with pytest.raises(SystemExit, match=f"Expected '--{part}.mode'"):
+        cli(*options, f"--{part}.monitor=val/loss")
+    assert cli(*options, f"--{part}.monitor=val/loss", f"--{part}.mode=min")["epochs"]
+
+
+def test_weights_alone_are_a_checkpoint_too(cli, make_set):
+    options = [*QUICK, "--checkpoint.save_weights_only=true"]
+    result = cli("fit", f"--data.dataset={make_set(BODY)}", *options)
+    assert cli("test", "--ckpt_path=best")["test_loss"] == result["test_loss"]
+
+
+def test_runs_are_repeatable(cli, make_set):
+    name = make_set(BODY)
+    first, second = (cli("fit", f"--data.dataset={name}", *QUICK) for _ in range(2))
     assert first["test_loss"] == second["test_loss"]
     assert first["checkpoint"] != second["checkpoint"]
 
 
-def test_two_processes(tiny, tmp_path):
-    """Two ranks: one JSON line, one log, every test graph counted once."""
-    script = "from pyg_diffpool.cli import main; main()"
-    path = tmp_path / "run.py"
-    path.write_text(script)
-    done = subprocess.run(
-        [
-            *(sys.executable, path, "fit", f"--data.dataset={tiny}", *SMALL),
-            *(f"--runs={tmp_path}", "--trainer.max_epochs=2", "--trainer.devices=2"),
-            *("--trainer.strategy=ddp", "--trainer.accelerator=cpu"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert result["devices"] == 2
-    again = run("test", tmp_path / "TINY" / "version_0")
-    assert again["test_accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-5)
-    assert [path.name for path in (tmp_path / "TINY").iterdir()] == ["version_0"]
+def test_predictions_as_json_lines_agree_with_the_accuracy(cli, make_set):
+    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    cli("predict", "--ckpt_path=best", "--predictions.path=out/p.jsonl")
+    rows = [json.loads(line) for line in Path("out/p.jsonl").read_text().splitlines()]
+    assert rows[3].keys() == {"graph", "predicted", "probability", "true"}
+    content = torch.load(result["checkpoint"], weights_only=True)
+    assert content["datamodule_hyper_parameters"]["num_folds"] == 3
+    assert len(rows) == 60
 
 
-def test_weights_of_the_auxiliary_losses(tiny):
-    from pyg_diffpool.datasets.module import GraphDataModule
-
-    data = GraphDataModule(str(tiny))
-    batch = next(iter(data.test_dataloader()))
-    seed_everything(0)
-    model = GraphClassifier(
-        data.in_channels,
-        data.num_classes,
-        8,
-        [4, 2],
-        link_weight=2.0,
-        entropy_weight=3.0,
-    ).eval()
-    output = model(batch)
-    expected = (
-        torch.nn.functional.cross_entropy(output.out, batch.y)
-        + 2 * output.link_loss
-        + 3 * output.entropy_loss
-    )
-    model.log_dict = lambda *_, **__: None
-    torch.testing.assert_close(model.training_step(batch, 0), expected)
+@pytest.mark.parametrize("limit", ["00:00:00:03", "00:00:00:00"])
+def test_a_limit_of_time_still_tests(cli, make_set, limit):
+    options = [
+        *SMALL,
+        "--early_stopping.patience=100000",
+        "--trainer.max_epochs=100000",
+    ]
+    options += [f"--trainer.max_time={limit}", "--data.batch_size=1"]
+    assert "test_accuracy" in cli("fit", f"--data.dataset={make_set(BODY)}", *options)
 
 
-def test_unknown_gnn_is_named():
-    with pytest.raises(ValueError, match=r"'GraphSAGE', 'GCN' or 'GIN' \(got 'Foo'\)"):
-        GraphClassifier(3, 2, gnn="Foo")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+def test_a_signal_leaves_a_checkpoint(cli, work, make_set, number):
+    long = ["--trainer.max_epochs=100000", "--early_stopping.patience=100000"]
+    process = start(work, "fit", f"--data.dataset={make_set(BODY)}", *SMALL, *long)
+    last = work / "runs/version_0/checkpoints/last.ckpt"
+    try:
+        end = time.monotonic() + 120
+        while not last.exists():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    epoch = torch.load(last, weights_only=True)["epoch"]
+    options = ["--ckpt_path=last", *long, f"--trainer.max_epochs={epoch + 2}"]
+    assert cli("fit", *options)["epochs"] == epoch + 2
 
 
-def test_an_assignment_that_is_not_learned_is_refused():
-    with pytest.raises(ValueError, match="a learned assignment"):
-        GraphClassifier(3, 2, learn_assignment=False)
+@contextmanager
+def largest_file(size):
+    """Files cannot grow beyond `size` bytes, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_before(cli, make_set):
+    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    size = Path(result["checkpoint"]).stat().st_size // 2
+    resume = ["--ckpt_path=last", "--trainer.max_epochs=3"]
+    with largest_file(size), pytest.raises(SystemExit, match=r"^pyg-diffpool: .*large"):
+        cli("fit", *resume)
+    assert cli("fit", *resume)["epochs"] == 3
+
+
+def test_two_processes(cli, work, make_set):
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
+    name = make_set(BODY)
+    process = start(work, "fit", f"--data.dataset={name}", *QUICK, *two)
+    out, text = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    assert json.loads(out.splitlines()[-1])["epochs"] == 2
+    assert cli("test", "--ckpt_path=best")["test_accuracy"] >= 0
+    process = start(work, "test", "--ckpt_path=best", *two)
+    _, text = process.communicate(timeout=300)
+    assert "Expected one device for 'test' (got 2)" in text
+
+
+WRONG = {
+    "an option that is not there": (["fit", "--model.width=3"], "model.width"),
+    "a word for a number": (["fit", "--model.lr=x"], r"'?float'?.*x"),
+    "no such model": (["fit", "--model.gnn=Foo", *QUICK], "'gnn' to name a BasicGNN"),
+    "no checkpoint": (["test"], "'--ckpt_path' for test"),
+    "no such checkpoint": (["test", "--ckpt_path=a.ckpt"], "a.ckpt"),
+    "no last": (["fit", "--ckpt_path=last"], "last.ckpt below 'runs'"),
+    "nothing to plot": (["plot", "--ckpt_path=best"], "best.ckpt below 'runs'"),
+    "damaged": (["test", "--ckpt_path=damaged.ckpt"], "checkpoint of 'pyg-diffpool"),
+    "foreign": (["predict", "--ckpt_path=foreign.ckpt"], "checkpoint of 'pyg-diffpool"),
+    "no such set": (["fit", "--data.dataset=nowhere.set:Graphs"], "to import"),
+    "no data set": (["fit", "--data.dataset=json:dumps"], "json:dumps"),
+}
+
+
+@pytest.mark.parametrize(("args", "text"), WRONG.values(), ids=WRONG)
+def test_errors_are_one_line(cli, work, args, text):
+    (work / "damaged.ckpt").write_bytes(b"PK\x03\x04 cut off")
+    torch.save({"state_dict": {}}, work / "foreign.ckpt")
+    with pytest.raises(SystemExit, match=text) as stop:
+        cli(*args)
+    assert str(stop.value).startswith("pyg-diffpool: ")
+    assert "\n" not in str(stop.value)
+
+
+def test_with_debug_the_error_itself_is_raised(cli):
+    with pytest.raises(ValueError, match="'--ckpt_path' for test"):
+        cli("test", "--debug")
+
+
+@pytest.mark.parametrize(("extra", "command"), [("train", "fit"), ("plot", "plot")])
+def test_a_missing_extra_ends_in_the_remedy(monkeypatch, cli, make_set, extra, command):
+    if command == "plot":
+        cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    monkeypatch.setitem(_extras.EXTRAS, extra, ("no_such_package",))
+    sys.modules.pop("pyg_diffpool.train.plot", None)
+    text = rf'no_such_package.*pip install "pyg-diffpool\[{extra}\]"'
+    with pytest.raises(SystemExit, match=text):
+        main([command, "--ckpt_path=best"])
+
+
+def test_plot_draws_the_run(cli, work, make_set):
+    cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    cli("plot", "--ckpt_path=best", "--num_graphs=2")
+    for name in ("clusters.png", "curves.png"):
+        assert (work / "runs/version_0" / name).stat().st_size > 1000
+
+
+def test_help_names_every_command(cli, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli("--help")
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for command in ("fit", "validate", "test", "predict", "plot"):
+        assert command in text

@@ -1,13 +1,13 @@
-"""Syntax trees as graphs in the layout of ogbg-code2."""
+"""Syntax trees as graphs, much as in ogbg-code2."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
 
 from pyg_diffpool.datasets.syntax_tree import MASK, SyntaxTree
 
@@ -20,79 +20,54 @@ NUM_ATTRIBUTES = 10_000
 NONE, UNKNOWN = "<none>", "<unknown>"
 """Stand for no attribute and for one outside the vocabulary."""
 
-TREE, NEXT_TOKEN, TREE_AND_NEXT_TOKEN = 0, 1, 2
-"""Kinds of edges: the first column of ``edge_attr``."""
-
-FORWARD, INVERSE = 0, 1
-"""Directions of edges: the second column of ``edge_attr``."""
-
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The indices of node types and node attributes.
 
     Attributes:
-        types: Node types, in alphabetical order.
-        attributes: :data:`NONE`, :data:`UNKNOWN`, :data:`MASK`, then the most
-            frequent attributes, the more frequent first, ties in alphabetical order.
+        types: Index of every node type, in alphabetical order.
+        attributes: Index of :data:`NONE`, :data:`UNKNOWN`, :data:`MASK`, then of the
+            most frequent attributes, ties in alphabetical order.
     """
 
-    types: list[str]
-    attributes: list[str]
+    types: dict[str, int]
+    attributes: dict[str, int]
 
     @classmethod
-    def of(cls, trees: Iterable[SyntaxTree]) -> "Vocabulary":
+    def of(cls, trees: Sequence[SyntaxTree]) -> "Vocabulary":
         """Count the types and attributes of ``trees``."""
-        types: set[str] = set()
-        counts: Counter[str] = Counter()
-        for tree in trees:
-            types.update(tree.types)
-            counts.update(a for a in tree.attributes if a is not None)
+        types = {name for tree in trees for name in tree.types}
+        attributes = (a for tree in trees for a in tree.attributes if a is not None)
+        counts = Counter(sorted(attributes))  # so that ties are in alphabetical order
         del counts[MASK]
-        ranked = sorted(counts, key=lambda attribute: (-counts[attribute], attribute))
-        frequent = ranked[:NUM_ATTRIBUTES]
-        return cls(sorted(types), [NONE, UNKNOWN, MASK, *frequent])
-
-    @cached_property
-    def type_index(self) -> dict[str, int]:
-        """Index of every type."""
-        return {name: index for index, name in enumerate(self.types)}
-
-    @cached_property
-    def attribute_index(self) -> dict[str, int]:
-        """Index of every attribute that has one."""
-        return {name: index for index, name in enumerate(self.attributes)}
+        frequent = [text for text, _ in counts.most_common(NUM_ATTRIBUTES)]
+        return cls(_index(sorted(types)), _index([NONE, UNKNOWN, MASK, *frequent]))
 
 
 def encode_tree(tree: SyntaxTree, vocabulary: Vocabulary) -> Data:
-    """Turn a tree into the graph that models see.
-
-    Args:
-        tree: A tree of n nodes.
-        vocabulary: Must have every type of the tree; attributes outside it become
-            :data:`UNKNOWN`.
+    """Turn a tree of n nodes into the graph that models see.
 
     Returns:
-        ``x`` of shape ``[n, 2]`` (type, attribute), ``node_depth``,
-        ``node_is_attributed`` and ``node_dfs_order`` of shape ``[n, 1]``, and the
-        ``edge_index`` and ``edge_attr`` of :func:`tree_edges`, all int64.
+        ``x`` of shape ``[n, 3]`` (type, attribute, depth), ``node_is_attributed`` and
+        ``node_dfs_order`` of shape ``[n, 1]``, and the ``edge_index`` and
+        ``edge_attr`` of :func:`tree_edges`, all int64.
     """
-    unknown = vocabulary.attribute_index[UNKNOWN]
-    types = [vocabulary.type_index[name] for name in tree.types]
+    unknown = vocabulary.attributes[UNKNOWN]
+    types = [vocabulary.types[name] for name in tree.types]
     attributes = [
-        vocabulary.attribute_index.get(NONE if name is None else name, unknown)
+        vocabulary.attributes.get(NONE if name is None else name, unknown)
         for name in tree.attributes
     ]
-    x = torch.tensor([types, attributes]).t().contiguous()
+    depths = [min(depth, MAX_DEPTH) for depth in tree.depths]
     is_attributed = torch.tensor([name is not None for name in tree.attributes])
     edge_index, edge_attr = tree_edges(torch.tensor(tree.parents), is_attributed)
     return Data(
-        x=x,
+        x=torch.tensor([types, attributes, depths]).t().contiguous(),
         edge_index=edge_index,
         edge_attr=edge_attr,
-        node_depth=torch.tensor(tree.depths).clamp(max=MAX_DEPTH).view(-1, 1),
         node_is_attributed=is_attributed.long().view(-1, 1),
-        node_dfs_order=torch.arange(len(tree.types)).view(-1, 1),
+        node_dfs_order=torch.arange(len(types)).view(-1, 1),
     )
 
 
@@ -126,19 +101,20 @@ def tree_edges(
         >>> edge_attr[:, 0].tolist()
         [0, 0, 0, 1, 0, 1]
     """
-    num_nodes = parents.numel()
-    child = torch.arange(1, num_nodes)
+    child = torch.arange(1, parents.numel())
     token = is_attributed.nonzero().view(-1)
-    source, target = token[:-1], token[1:]
-    along_tree = parents[target] == source
-    tree_kind = torch.full_like(child, TREE)
-    tree_kind[target[along_tree] - 1] = TREE_AND_NEXT_TOKEN
-    source, target = source[~along_tree], target[~along_tree]
-    row = torch.cat([parents[1:], source])
-    column = torch.cat([child, target])
-    kind = torch.cat([tree_kind, torch.full_like(source, NEXT_TOKEN)])
-    direction = torch.cat([torch.full_like(kind, d) for d in (FORWARD, INVERSE)])
-    edge_index = torch.stack([torch.cat([row, column]), torch.cat([column, row])])
-    edge_attr = torch.stack([torch.cat([kind, kind]), direction], dim=1)
-    order = (edge_index[0] * num_nodes + edge_index[1]).argsort()
-    return edge_index[:, order], edge_attr[order]
+    source = torch.cat([parents[1:], token[:-1]])
+    target = torch.cat([child, token[1:]])
+    kind = torch.ones_like(source)
+    kind[child.numel() :] = 2
+    # Where both kinds meet their sum is 3.
+    edge_index, kind = to_undirected(
+        torch.stack([source, target]), kind, parents.numel(), reduce="sum"
+    )
+    row, column = edge_index
+    is_inverse = row > column  # in pre-order every forward edge leads to a later node
+    return edge_index, torch.stack([kind - 1, is_inverse.long()], dim=1)
+
+
+def _index(texts: Iterable[str]) -> dict[str, int]:
+    return {text: index for index, text in enumerate(texts)}

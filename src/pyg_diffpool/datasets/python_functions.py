@@ -1,44 +1,45 @@
 """The functions of the Python standard library as graphs, without a download."""
 
-import re
-from collections.abc import Callable
+import os
+import platform
+import sysconfig
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch_geometric import get_home_dir
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_diffpool._files import save_whole
-from pyg_diffpool.datasets._cache import (
-    cache_folder,
-    load_if_whole,
-    pack,
-    unpack,
-)
-from pyg_diffpool.datasets.encoding import MAX_DEPTH
-from pyg_diffpool.datasets.function_graphs import (
-    UNLABELLED,
-    FunctionGraphs,
-    read_function_graphs,
-)
-from pyg_diffpool.datasets.python_sources import (
-    fingerprint,
-    source_files,
-    standard_library,
-)
+from pyg_diffpool.datasets.encoding import MAX_DEPTH, Vocabulary, encode_tree
+from pyg_diffpool.datasets.syntax_tree import SyntaxTree, name_words, read_trees
 
-_FORMAT = "1"
-_KEYS = frozenset({"data", "slices", "types", "attributes", "classes", "modules"})
+NUM_CLASSES = 20
+"""How many first words are classes."""
+
+UNLABELLED = -100
+"""``y`` of a function of no class: the label that torch's losses ignore."""
+
+SKIPPED_FOLDERS = frozenset(
+    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+)
+"""Folders whose files are no part of the library itself."""
+
+_FORMAT = b"2"  # another one for every change of what the cache file holds
 
 
 class PythonFunctions(InMemoryDataset):
     r"""The functions of the standard library of the running interpreter.
 
-    One graph is one function: its syntax tree in the layout of ogbg-code2 (`Hu et
-    al. 2020 <https://arxiv.org/abs/2005.00687>`_) with the function's own name
+    One graph is one function: its syntax tree, nodes and edges as in ogbg-code2 (`Hu
+    et al. 2020 <https://arxiv.org/abs/2005.00687>`_), with the function's own name
     masked out. The task is to say the first word of the name (``init``, ``get``,
     ``set``, ...). Made from the source files at hand, once, and then read from the
-    cache; a new interpreter makes its own file.
+    cache; another interpreter, or changed sources, make a file of their own.
 
     All functions outside test folders are taken, methods and nested functions
     included. On CPython 3.11.7 these are 16,539 graphs of 3 to 2,511 nodes and
@@ -47,19 +48,22 @@ class PythonFunctions(InMemoryDataset):
     :func:`torch.nn.functional.cross_entropy` ignores, and are left out with
     ``labelled_only=True``.
 
-    Each graph of n nodes has ``x`` ``[n, 2]`` (type, attribute), ``node_depth``
-    ``[n, 1]`` (at most ``max_depth``), ``node_is_attributed`` ``[n, 1]``,
-    ``node_dfs_order`` ``[n, 1]``, ``edge_index`` ``[2, E]`` and ``edge_attr``
-    ``[E, 2]`` (see :func:`~pyg_diffpool.datasets.encoding.tree_edges`), ``y``
-    ``[1]``, ``name_tokens`` (all words of the name, for sequence prediction),
-    ``module`` ``[1]`` and ``duplicate_group`` ``[1]``: functions with equal graphs
-    have equal numbers, so that a split can keep them together.
+    Each graph of n nodes has ``x`` ``[n, 3]``, integer (type, attribute, depth) below
+    ``feature_cardinalities``, of which a model makes embeddings;
+    ``node_is_attributed`` ``[n, 1]``, ``node_dfs_order`` ``[n, 1]``, ``edge_index``
+    ``[2, E]`` and ``edge_attr`` ``[E, 2]`` (see
+    :func:`~pyg_diffpool.datasets.encoding.tree_edges`), ``y`` ``[1]``,
+    ``name_tokens`` (all words of the name, for sequence prediction), ``module``
+    ``[1]`` and ``duplicate_group`` ``[1]``: functions with equal graphs have equal
+    numbers, so that a split can keep them together.
 
     Args:
-        root: Folder of the cache file. (default: ``PythonFunctions`` in the user's
-            cache folder, ``$XDG_CACHE_HOME/pyg_diffpool``)
+        root: Folder of the cache file. (default: ``PythonFunctions`` in PyG's
+            :func:`torch_geometric.get_home_dir`)
         transform: Called on every graph at each access. (default: None)
-        pre_transform: Called on every graph before it is cached. (default: None)
+        pre_transform: Called on every graph before it is cached. What it returns may
+            hold tensors and plain containers. Another one, or another ``pre_filter``,
+            needs ``force_reload`` or another ``root``. (default: None)
         pre_filter: Says which graphs to cache. (default: None)
         force_reload: Build the cache file even if there is one. (default: False)
         source: Folder of Python files to use instead of the standard library; its
@@ -71,11 +75,11 @@ class PythonFunctions(InMemoryDataset):
         type_vocabulary: The name of every node type.
         attribute_vocabulary: The text of every node attribute.
         module_names: The dotted name of every module.
-        max_depth: The largest ``node_depth``, 20.
+        max_depth: The largest depth, 20; nodes further down are given it too.
 
     Raises:
-        ValueError: If ``source`` holds no Python file, no file holds a function, or
-            ``pre_filter`` leaves none.
+        ValueError: If ``source`` holds no function, or ``pre_filter`` leaves none.
+        RuntimeError: If the cache file is damaged.
 
     Example:
         .. code-block:: python
@@ -97,37 +101,31 @@ class PythonFunctions(InMemoryDataset):
         source: str | Path | None = None,
         labelled_only: bool = False,
     ) -> None:
-        folder = standard_library() if source is None else Path(source)
-        files = source_files(folder)
-        settings = (_FORMAT, _describe(pre_transform), _describe(pre_filter))
-        self._file_name = fingerprint(folder, files, *settings) + ".pt"
-        root = cache_folder() / "PythonFunctions" if root is None else root
+        self._source = Path(source or sysconfig.get_paths()["stdlib"])
+        self._files = source_files(self._source)
+        self._fingerprint = fingerprint(self._source, self._files)
+        root = root or Path(get_home_dir(), "PythonFunctions")
         super().__init__(
             str(root), transform, pre_transform, pre_filter, force_reload=force_reload
         )
-        path = Path(self.processed_paths[0])
-        content = None if force_reload else load_if_whole(path, _KEYS)
-        if content is None:
-            content = _collated(
-                read_function_graphs(folder, files), pre_filter, pre_transform
-            )
-            save_whole(content, path)
-        self._fill(content)
-        if labelled_only:
-            self._indices = _labelled(self._data.y)
-
-    def _fill(self, content: dict[str, Any]) -> None:
-        self.data = unpack(content["data"])
-        self.slices = content["slices"]
+        content = _load_whole(Path(self.processed_paths[0]))
+        self.data, self.slices = Data.from_dict(content["graphs"]), content["slices"]
         self.type_vocabulary: list[str] = content["types"]
         self.attribute_vocabulary: list[str] = content["attributes"]
         self.class_names: list[str] = content["classes"]
         self.module_names: list[str] = content["modules"]
+        if labelled_only:
+            self._indices = (self._data.y != UNLABELLED).nonzero().view(-1).tolist()
+
+    @property
+    def processed_dir(self) -> str:
+        """Folder of the cache file, one for each interpreter and set of sources."""
+        return str(Path(self.root, "processed", self._fingerprint))
 
     @property
     def processed_file_names(self) -> list[str]:
-        """Name of the cache file, one for each interpreter and set of sources."""
-        return [self._file_name]
+        """Name of the cache file."""
+        return ["functions.pt"]
 
     @property
     def num_classes(self) -> int:
@@ -149,39 +147,99 @@ class PythonFunctions(InMemoryDataset):
         """Numbers of node types, of node attributes and of depths."""
         return self.num_node_types, self.num_node_attributes, self.max_depth + 1
 
+    def process(self) -> None:
+        """Make the cache file from the source files."""
+        trees_of = [read_trees(path) for path in self._files]
+        trees = [tree for of_file in trees_of for tree in of_file]
+        modules = [i for i, of_file in enumerate(trees_of) for _ in of_file]
+        if not trees:
+            raise ValueError(
+                f"Expected functions in the {len(self._files)} Python files below "
+                f"{str(self._source)!r} (got none). Give another folder as 'source'."
+            )
+        vocabulary = Vocabulary.of(trees)
+        graphs = [encode_tree(tree, vocabulary) for tree in trees]
+        classes = set_labels(graphs, trees, modules)
+        if self.pre_filter is not None:
+            graphs = [graph for graph in graphs if self.pre_filter(graph)]
+        if not graphs:
+            raise ValueError(
+                f"Expected 'pre_filter' to keep some of {len(trees)} functions (got 0)."
+            )
+        if self.pre_transform is not None:
+            graphs = [self.pre_transform(graph) for graph in graphs]
+        data, slices = self.collate(graphs)
+        paths = [path.relative_to(self._source).with_suffix("") for path in self._files]
+        content = {
+            "graphs": data.to_dict(),
+            "slices": slices,
+            "types": list(vocabulary.types),
+            "attributes": list(vocabulary.attributes),
+            "classes": classes,
+            "modules": [
+                ".".join(path.parts).removesuffix(".__init__") for path in paths
+            ],
+        }
+        _save_whole(content, Path(self.processed_paths[0]))
 
-def _labelled(y: Tensor) -> list[int]:
-    kept: list[int] = (y != UNLABELLED).nonzero().view(-1).tolist()
-    return kept
+
+def set_labels(
+    graphs: Iterable[Data], trees: Sequence[SyntaxTree], modules: Iterable[int]
+) -> list[str]:
+    """Set what graphs have beside nodes and edges; return the names of the classes."""
+    names = [name_words(tree.name) for tree in trees]
+    first_words = Counter(sorted(words[0] for words in names if words))
+    classes = [word for word, _ in first_words.most_common(NUM_CLASSES)]
+    class_of = {word: index for index, word in enumerate(classes)}
+    groups: dict[object, int] = {}
+    for graph, tree, words, module in zip(graphs, trees, names, modules, strict=True):
+        equal = (tuple(tree.parents), graph.x.numpy().tobytes())
+        graph.y = torch.tensor([class_of.get("".join(words[:1]), UNLABELLED)])
+        graph.name_tokens = words
+        graph.module = torch.tensor([module])
+        graph.duplicate_group = torch.tensor([groups.setdefault(equal, len(groups))])
+    return classes
 
 
-def _describe(function: Callable[..., Any] | None) -> str:
-    """Tell transforms apart across processes, in which addresses differ."""
-    name = getattr(function, "__qualname__", None)
-    text = repr(function) if name is None else f"{function.__module__}.{name}"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+def source_files(folder: Path) -> list[Path]:
+    """List the Python files below ``folder``, without :data:`SKIPPED_FOLDERS`."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+        found.extend(Path(parent, name) for name in files if name.endswith(".py"))
+    return sorted(found)
 
 
-def _collated(
-    functions: FunctionGraphs,
-    pre_filter: Callable[[Data], bool] | None,
-    pre_transform: Callable[[Data], Data] | None,
-) -> dict[str, Any]:
-    """Return what the cache file holds."""
-    graphs = [g for g in functions.graphs if pre_filter is None or pre_filter(g)]
-    if not graphs:
-        raise ValueError(
-            f"expected at least one function to keep, 'pre_filter' refused all "
-            f"{len(functions.graphs)}; loosen it"
+def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+    """Interpreter, and digest of all names and contents: ``cpython-3.11.7-5f0c..``."""
+    digest = sha256(_FORMAT)
+    for path in files:
+        digest.update(sha256(os.fsencode(path.relative_to(folder))).digest())
+        digest.update(sha256(path.read_bytes()).digest())
+    implementation = platform.python_implementation().lower()
+    return f"{implementation}-{platform.python_version()}-{digest.hexdigest()[:12]}"
+
+
+def _save_whole(content: dict[str, Any], path: Path) -> None:
+    """Write beside and replace: a killed process leaves no half of a file."""
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    saved = buffer.getvalue()
+    part = path.with_name(f"{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(sha256(saved).digest() + saved)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _load_whole(path: Path) -> Any:
+    """Read what was saved, to the last bit; it cannot run code (``weights_only``)."""
+    whole = path.read_bytes()
+    digest, saved = whole[:32], whole[32:]
+    if sha256(saved).digest() != digest:
+        raise RuntimeError(
+            f"Expected the cache file {str(path)!r} as it was written (got a damaged "
+            "one). Delete it, or pass 'force_reload=True'."
         )
-    if pre_transform is not None:
-        graphs = [pre_transform(graph) for graph in graphs]
-    data, slices = InMemoryDataset.collate(graphs)
-    return {
-        "data": pack(data),
-        "slices": slices,
-        "types": functions.vocabulary.types,
-        "attributes": functions.vocabulary.attributes,
-        "classes": functions.class_names,
-        "modules": functions.module_names,
-    }
+    return torch.load(BytesIO(saved), weights_only=True)

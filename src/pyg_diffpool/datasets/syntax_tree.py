@@ -2,9 +2,10 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from pathlib import Path
 from typing import TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -13,8 +14,9 @@ MASK = "<mask>"
 """Stands wherever the name of the function itself would stand."""
 
 _NOT_TOKENS = frozenset({"type_comment", "kind"})
-_RUN = re.compile(r"\d+|[^\W\d_]+")
+_WORD = re.compile(r"\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 _MAX_DECIMAL_BITS = 4096
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,21 @@ class SyntaxTree:
     """
 
     name: str
-    types: tuple[str, ...]
-    attributes: tuple[str | None, ...]
-    parents: tuple[int, ...]
-    depths: tuple[int, ...]
+    types: list[str]
+    attributes: list[str | None]
+    parents: list[int]
+    depths: list[int]
+
+
+def read_trees(path: Path) -> list[SyntaxTree]:
+    """Read all functions of a file; none if the interpreter cannot parse it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            module = ast.parse(path.read_bytes())
+        except _UNREADABLE:
+            return []
+    return [syntax_tree(function) for function in function_definitions(module)]
 
 
 def syntax_tree(function: Function) -> SyntaxTree:
@@ -47,89 +60,44 @@ def syntax_tree(function: Function) -> SyntaxTree:
     contain it stay (``_close`` in ``close``). Nothing recurses, so depth is
     limited by memory alone.
 
-    Args:
-        function: The definition, with everything below it.
-
-    Returns:
-        The tree.
-
-    Raises:
-        TypeError: If ``function`` is not a function definition.
-
     Example:
         >>> tree = syntax_tree(ast.parse("def f(n): return f(n)").body[0])
         >>> [a for a in tree.attributes if a is not None]
         ['<mask>', 'n', '<mask>', 'n']
     """
-    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-        raise TypeError(
-            f"'function' must be an ast.FunctionDef or ast.AsyncFunctionDef, got "
-            f"{type(function).__name__}; pick one from function_definitions(module)"
-        )
     own_name = re.compile(rf"(?<!\w){re.escape(function.name)}(?!\w)")
-    types: list[str] = []
-    attributes: list[str | None] = []
-    parents: list[int] = []
-    depths: list[int] = []
-    stack: list[tuple[ast.AST, int]] = [(function, -1)]
+    tree = SyntaxTree(function.name, [], [], [], [])
+    stack: list[tuple[ast.AST, int, int]] = [(function, -1, 0)]
     while stack:
-        node, parent = stack.pop()
-        position = len(types)
+        node, parent, depth = stack.pop()
+        position = len(tree.types)
         attribute, children = _read_node(node, own_name)
-        types.append(type(node).__name__)
-        attributes.append(attribute)
-        parents.append(parent)
-        depths.append(depths[parent] + 1 if parent >= 0 else 0)
-        stack.extend((child, position) for child in reversed(children))
-    return SyntaxTree(
-        name=function.name,
-        types=tuple(types),
-        attributes=tuple(attributes),
-        parents=tuple(parents),
-        depths=tuple(depths),
-    )
+        tree.types.append(type(node).__name__)
+        tree.attributes.append(attribute)
+        tree.parents.append(parent)
+        tree.depths.append(depth)
+        stack.extend((child, position, depth + 1) for child in reversed(children))
+    return tree
 
 
 def function_definitions(module: ast.AST) -> Iterator[Function]:
-    """Yield every function below ``module``, methods and nested ones included.
-
-    Args:
-        module: A parsed module, or any other node.
-
-    Yields:
-        The definitions in the order in which they stand in the source.
-    """
+    """Yield methods, nested and other functions in the order of the source."""
     stack = [module]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, Function):
             yield node
         stack.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
 def name_words(name: str) -> list[str]:
-    """Split an identifier at underscores, capitals and digits, in lower case.
-
-    Args:
-        name: An identifier in snake_case, camelCase or a mixture.
-
-    Returns:
-        Its words; none for a name of underscores alone.
+    """Split an identifier at underscores, digits and capitals A to Z, in lower case.
 
     Example:
         >>> name_words("__getHTMLParser_v2")
         ['get', 'html', 'parser', 'v', '2']
     """
-    words: list[str] = []
-    for run in _RUN.findall(name):
-        begins = [0, *(i for i in range(1, len(run)) if _begins_word(run, i)), len(run)]
-        words.extend(run[a:b].lower() for a, b in pairwise(begins))
-    return words
-
-
-def _begins_word(run: str, i: int) -> bool:
-    after_lower = not run[i - 1].isupper()
-    return run[i].isupper() and (after_lower or run[i + 1 : i + 2].islower())
+    return [word.lower() for word in _WORD.findall(name)]
 
 
 def _read_node(

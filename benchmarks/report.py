@@ -1,0 +1,192 @@
+"""Tables in Markdown, and pictures, from the saved results alone."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.pictures import FIGURES, Result
+from benchmarks.results import load
+
+NONE = "-"
+PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
+
+
+def write_report(folder: Path) -> list[Path]:
+    """Write `report.md` and the pictures of whatever results `folder` holds."""
+    sections: list[str] = ["# Benchmarks"]
+    written: list[Path] = []
+    for name, (title, parts) in TABLES.items():
+        sections.append(f"## {title}")
+        if (result := load(name, folder)) is None:
+            sections.append("Not measured yet.")
+            continue
+        sections += [provenance(result), *parts(result)]
+        if names := ", ".join(result.get("absent", ())):
+            sections.append(f"Absent, not measured: {names}.")
+        for picture, draw in FIGURES.get(name, {}).items():
+            path = folder / f"{picture}.png"
+            draw(result).savefig(path, dpi=150)
+            written.append(path)
+    report = folder / "report.md"
+    report.write_text("\n\n".join(sections) + "\n")
+    return [report, *written]
+
+
+def operator(result: Result) -> list[str]:
+    """Ratios, times and memory of the operators."""
+    sets = result["datasets"]
+    methods = sets[0]["methods"] if sets else []
+    return [
+        "Forward and backward from the loader's mini-batch to the pooled graph and "
+        "losses, float32. Columns `x` say how many times longer a peer takes than this "
+        "package with its default settings, with the assignment layer on both sides "
+        "where the peer has it within (tgp).",
+        _ratios(sets),
+        "Milliseconds, median (quartiles):",
+        _per_method(sets, _time),
+        "Peak memory above the inputs, MiB, each in its own process:",
+        _per_method(sets, _memory),
+        "What the methods compute:",
+        table(["method", "computes"], [[_name(m), m["computes"]] for m in methods]),
+    ]
+
+
+def training_step(result: Result) -> list[str]:
+    """Seconds of training."""
+    rows = []
+    for entry in result["datasets"]:
+        steps, (ours, *others) = entry["steps"], entry["methods"]
+        times = [_time(m, steps) for m in (ours, *others)]
+        ratios = [_ratio(m, ours) for m in others]
+        rows.append([entry["dataset"], f"{entry['graphs']} / {steps}", *times, *ratios])
+    head = ["set", "graphs / steps", "pyg-diffpool", "PyG, padded per batch"]
+    head += ["PyG, dense loader", "x padded per batch", "x dense loader"]
+    return [
+        "Milliseconds a step, median (quartiles): data loading, PyG's example model of "
+        "two levels, losses, Adam, batches of 20 graphs, the same graphs for all.",
+        table(head, rows),
+    ]
+
+
+def growth(result: Result) -> list[str]:
+    """Exponents and the largest sizes."""
+    parts = []
+    for key, title in (("one_graph", "One graph"), ("batches", "Mini-batches")):
+        points, rows = result[key]["points"], []
+        for name in dict.fromkeys(p["method"] for p in points):
+            timed = [p for p in points if p["method"] == name and p["time"]]
+            failed = [p for p in points if p["method"] == name and not p["time"]]
+            slopes = result[key]["exponents"].get(name, {})
+            memory = NONE if name == "floor" else _figure(slopes.get("memory"))
+            largest = [NONE] * 3
+            if timed:
+                last = max(timed, key=lambda p: int(p["edges"] + p["nodes"]))
+                largest = [f"{last['edges']:,}", _time(last), _memory(last)]
+            beyond = failed[0]["status"] if failed else NONE
+            rows.append([name, _figure(slopes.get("time")), memory, *largest, beyond])
+        head = ["method", "exponent of time", "of memory", "largest: edges"]
+        head += ["ms, median (quartiles)", "peak MiB", "beyond"]
+        parts += [f"{title}, fitted against edges + nodes:", table(head, rows)]
+    return parts
+
+
+def backends(result: Result) -> list[str]:
+    """Time of the sparse backend over the padded one, by size of graphs."""
+    ratios: dict[tuple[int, int], list[float]] = {}
+    loss = []
+    for point in result["points"]:
+        time = {name: sample["median"] for name, sample in point["times"].items()}
+        loss.append(time["auto"] / min(time["sparse"], time["padded"]))
+        same = ratios.setdefault((point["k"], point["n"]), [])
+        same.append(time["sparse"] / time["padded"])
+    rows = [[*kn, f"{min(r):.2f} to {max(r):.2f}"] for kn, r in sorted(ratios.items())]
+    return [
+        "Even random graphs, 16 to 1,024 in a mini-batch, density 0.1 to 1. The "
+        f"default takes at most {max(loss):.2f} times as long as the better backend, "
+        f"{statistics.median(loss):.2f} in the median.",
+        table(["K", "nodes a graph", "time of sparse over padded"], rows),
+    ]
+
+
+TABLES: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
+    "operator": ("Operator", operator),
+    "training_step": ("Training step", training_step),
+    "growth": ("Growth", growth),
+    "backends": ("Backends", backends),
+}
+
+
+def _ratios(sets: Sequence[Result]) -> str:
+    rows = []
+    for entry in sets:
+        batch = entry["batch"]
+        methods = {m["name"]: m for m in entry["methods"]}
+        ours = {False: methods["auto"], True: methods["auto + layer"]}
+        ratios = [
+            _ratio(m, ours[m["with_layer"]]) for m in map(methods.get, PEERS) if m
+        ]
+        over = methods["auto"]["time"]["median"] / entry["floor"]["median"]
+        sizes = " / ".join(f"{batch[key]:,}" for key in ("nodes", "edges", "max_nodes"))
+        row = [f"{entry['dataset']}, {batch['graphs']} graphs", sizes]
+        row += [batch["clusters"], _time(methods["auto"]), *ratios, f"{over:.1f}"]
+        rows.append(row)
+    head = ["mini-batch", "N / E / M", "K", "ours, ms", "x PyG", "x tgp diff"]
+    return table([*head, "x tgp diff_u", "time over floor"], rows)
+
+
+def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
+    rows = [
+        [_name(same[0]), *map(cell, same)]
+        for same in zip(*(entry["methods"] for entry in sets), strict=True)
+    ]
+    return table(["method", *(entry["dataset"] for entry in sets)], rows)
+
+
+def _time(method: Result, steps: int = 1) -> str:
+    if (time := method["time"]) is None:
+        return _status(method)
+    median, q1, q3 = (time[key] * 1e3 / steps for key in ("median", "q1", "q3"))
+    return f"{_figure(median)} ({_figure(q1)}-{_figure(q3)})"
+
+
+def _memory(method: Result) -> str:
+    peak = method["peak_bytes"]
+    return _status(method) if peak is None else f"{peak / 2**20:,.1f}"
+
+
+def _ratio(peer: Result, ours: Result) -> str:
+    if peer["time"] is None or ours["time"] is None:
+        return _status(peer)
+    return _figure(peer["time"]["median"] / ours["time"]["median"])
+
+
+def _name(method: Result) -> str:
+    return f"ours, {method['name']}" if method["ours"] else str(method["name"])
+
+
+def _status(method: Result) -> str:
+    return str(method["status"]).split(":")[0]
+
+
+def _figure(value: float | None) -> str:
+    """Three digits."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def provenance(result: Result) -> str:
+    """Command, date, machine and versions."""
+    run, machine = result["run"], result["run"]["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
+    return (
+        f"`{run['command']}`, {run['date'][:10]}, commit {run['commit']}; "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['ram_gib']} GiB, "
+        f"threads: {run['threads']}; {versions}."
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

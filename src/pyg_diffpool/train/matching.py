@@ -1,0 +1,79 @@
+"""What a model takes from its training data, and whether other data fit it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_diffpool.train.data import GraphDataModule
+from pyg_diffpool.train.task import check_targets, infer_task
+
+
+def describe_data(data: GraphDataModule, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Widths, task and names; those in `own`, the options of a model, are kept.
+
+    Raises:
+        ValueError: If the targets are not of the task, or classes have no names.
+    """
+    y = _targets(data)
+    task = own.get("task") or infer_task(y)
+    check_targets(task, y)
+    names = None
+    if task == "classification":
+        given = own.get("class_names") or data.class_names or range(int(y.max()) + 1)
+        names = [str(name) for name in given]
+        if len(y.unique()) < 2 or y.max() >= len(names) or len({*names}) < len(names):
+            raise ValueError(
+                "Expected at least two classes in 'y', and a name of its own for each "
+                f"of the {int(y.max()) + 1} (got {y.unique().tolist()} and {names})."
+            )
+    found = {
+        "in_channels": data.in_channels,
+        "out_channels": y.size(1) if names is None else len(names),
+        "task": task,
+        "class_names": names,
+        "label_ranges": data.label_ranges,
+    }
+    return {k: v if own.get(k) is None else own[k] for k, v in found.items()}
+
+
+def match_data(
+    data: GraphDataModule, own: Mapping[str, Any], stage: str
+) -> Tensor | None:
+    """The class in training, `[C]`, of each class of the data.
+
+    Raises:
+        ValueError: If features or targets are other than in training.
+    """
+    here, trained = data.in_channels, own["in_channels"]
+    fits = here == trained
+    if isinstance(here, list) and isinstance(trained, list):
+        fits = len(here) == len(trained) and all(map(int.__le__, here, trained))
+    if not fits or data.label_ranges != (own["label_ranges"] or []):
+        raise ValueError(
+            f"Expected 'x' of {trained} columns or categories, and labels of nodes and "
+            f"edges in {own['label_ranges']}, as in training (got {here} and "
+            f"{data.label_ranges})."
+        )
+    if stage == "predict":
+        return None
+    y, c = _targets(data), own["out_channels"]
+    check_targets(own["task"], y)
+    if own["task"] != "classification":
+        if y.size(1) != c:
+            raise ValueError(f"Expected {c} targets in 'y' (got {y.size(1)}).")
+        return None
+    known = [str(name) for name in own["class_names"] or range(c)]
+    names = [str(name) for name in data.class_names or known]
+    if not {*names} <= {*known} or int(y.max()) >= len(names):
+        got = f"{names}, and 'y' up to {int(y.max())}"
+        raise ValueError(f"Expected the classes of the training, {known} (got {got}).")
+    return torch.tensor([known.index(name) for name in names])
+
+
+def _targets(data: GraphDataModule) -> Tensor:
+    known = [y for y in data.targets if y is not None]
+    if not known:
+        raise ValueError("Expected 'y' in the graphs (got none in any).")
+    return torch.cat(known)
