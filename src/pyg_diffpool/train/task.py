@@ -93,8 +93,9 @@ def task_loss(
         return F.cross_entropy(out, y)
     if task == "regression":
         return F.mse_loss(scale(out), scale(y))
-    known = ~y.isnan()
-    total = F.binary_cross_entropy_with_logits(out[known], y[known], reduction="sum")
+    known = (~y.isnan()).to(out.dtype)  # as weights: a selection would wait for a GPU
+    truth = y.nan_to_num(0.0).to(out.dtype)
+    total = F.binary_cross_entropy_with_logits(out, truth, known, reduction="sum")
     return total / known.sum().clamp(min=1)
 
 
