@@ -2,13 +2,14 @@ r"""One level of DiffPool, from logits to losses, on either form of a mini-batch
 
 With :math:`S = \mathrm{softmax}(\mathtt{logits})`, :math:`Y = A S`, the norm
 :math:`L = \|A - SS^\top\|_F` and the summed entropy H, forward and backward are written
-by hand around the products; `_plain` is the same in torch's own operations, taken where
+by hand around the products; `plain` is the same in torch's own operations, taken where
 a gradient is differentiated again or transformed. With incoming gradients
-:math:`D_X, D_A, d_L, d_H` and :math:`r = d_L / L`, or 0 where L is 0,
+:math:`D_X, D_A, d_L, d_H`, that of :math:`G = S^\top S`, :math:`D_G`, and
+:math:`r = d_L / L`, or 0 where L is 0,
 
 .. math::
     dX = S D_X, \qquad T = S (D_A - r I), \qquad dA = T S^\top + r A, \qquad
-    dS = X D_X^\top + Y (D_A - r I)^\top + A^\top T + 2 r\, S S^\top S
+    dS = X D_X^\top + Y (D_A - r I)^\top + A^\top T + S (2 r G + D_G + D_G^\top)
 
 and the logits receive :math:`dS - d_H \log S` through the softmax.
 """
@@ -34,6 +35,7 @@ class Level(NamedTuple):
     s: Tensor  # [N, K] or [B, M, K]
     link_loss: Tensor  # [], L over its divisor
     entropy_loss: Tensor  # [], H over its divisor
+    gram: Tensor  # [B, K, K]
 
 
 def cluster_mask(
@@ -173,3 +175,13 @@ def loss_gradients(
         length = norm.item() * divisors[0].item()
         rate = 0.0 * length if length == 0 else d_link.item() / length
     return rate, None if down is None else down.item()
+
+
+def gram_gradient(
+    gram: Tensor,  # [B, K, K]
+    rate: Tensor | float,  # []
+    d_gram: Tensor | None,  # [B, K, K]
+) -> Tensor:
+    """By what S is multiplied in its gradient, `[B, K, K]`."""
+    out = gram * (2 * rate)
+    return out if d_gram is None else out + d_gram + d_gram.mT

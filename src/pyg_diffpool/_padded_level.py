@@ -13,6 +13,7 @@ from torch import Tensor
 from pyg_diffpool._level import (
     Level,
     divide,
+    gram_gradient,
     loss_gradients,
     softmax_backward,
     softmax_into,
@@ -37,14 +38,14 @@ def padded_level(
 
 
 class _PaddedLevel(Operation):
-    results = 5
-    keeps = 2, 5, 6, 7
+    results = 6
+    keeps = 2, 6, 5, 7
 
     @staticmethod
     def forward(
         x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None, *rest: Any
     ) -> tuple[Tensor, ...]:
-        """The level, and what the gradients want: Y, G and L."""
+        """The level, and what the gradients want: Y and L."""
         divisors, dtype = rest
         s = logits.new_empty(logits.shape, dtype=x.dtype)
         entropy = softmax_into(s, logits).view(s.shape[:-1])
@@ -60,7 +61,7 @@ class _PaddedLevel(Operation):
 
         norm = expanded_norm(frobenius(adj).square(), out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
-        return s.mT @ x, out_adj, s, *losses, y, gram, norm
+        return s.mT @ x, out_adj, s, *losses, gram, y, norm
 
     @staticmethod
     def plain(
@@ -77,13 +78,13 @@ class _PaddedLevel(Operation):
         residual = adj - s @ s.mT
         norm = root(residual.double().square().sum())
         losses = divide(norm, entropy, divisors, dtype)
-        return s.mT @ x, s.mT @ adj @ s, s, *losses
+        return s.mT @ x, s.mT @ adj @ s, s, *losses, s.mT @ s
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
         inputs, outputs, needs, grads = saved
         (x, adj, _, _, divisors, _), (s, y, gram, norm) = inputs, outputs
-        d_x, d_adj, d_s, d_link, d_entropy = grads
+        d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
         rate, down = loss_gradients(norm, divisors, d_link, d_entropy, s.dtype)
         inner = -rate * torch.eye(s.size(2), dtype=s.dtype, device=s.device)
         inner = inner.expand_as(gram) if d_adj is None else d_adj + inner
@@ -94,7 +95,8 @@ class _PaddedLevel(Operation):
         if needs[1]:
             out_adj = (rate * adj).baddbmm_(t, s.mT)
         if needs[2]:
-            out_s = (y @ inner.mT).baddbmm_(adj.mT, t).baddbmm_(s, 2 * rate * gram)
+            out_s = (y @ inner.mT).baddbmm_(adj.mT, t)
+            out_s.baddbmm_(s, gram_gradient(gram, rate, d_gram))
             if d_x is not None:
                 out_s.baddbmm_(x, d_x.mT)
             out_s = softmax_backward(out_s, s, d_s, down)

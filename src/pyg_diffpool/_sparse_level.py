@@ -18,6 +18,7 @@ from pyg_diffpool._graph import SparseGraph
 from pyg_diffpool._level import (
     Level,
     divide,
+    gram_gradient,
     loss_gradients,
     softmax_backward,
     softmax_into,
@@ -60,8 +61,8 @@ class _SparseLevel(Operation):
         "Tensor crow, Tensor col, Tensor? crow_t, Tensor? col_t, Tensor? order_t) -> "
         "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
     )
-    results = 5
-    keeps = 2, 5, 6, 7
+    results = 6
+    keeps = 2, 6, 5, 7
 
     @staticmethod
     def forward(
@@ -75,7 +76,7 @@ class _SparseLevel(Operation):
         ptr: Tensor,  # [B + 1]
         *indices: Any,
     ) -> tuple[Tensor, ...]:
-        """The level, and what the gradients want: `[X | Y | S]`, G and L.
+        """The level, and what the gradients want: `[X | Y | S]` and L.
 
         Each part of the buffer is padded to the alignment of the ragged product.
         """
@@ -98,7 +99,7 @@ class _SparseLevel(Operation):
         exact = partial(_exact_norm, value, s, ptr, indices)
         norm = expanded_norm(adj_square, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
-        return out_x, out_adj, s, *losses, buffer, gram, norm
+        return out_x, out_adj, s, *losses, gram, buffer, norm
 
     @staticmethod
     def fake(
@@ -107,7 +108,7 @@ class _SparseLevel(Operation):
         _, dtype, _, _, ptr, *_ = rest
         (n, c), k, b = x.shape, logits.size(1), ptr.numel() - 1
         buffer = n, align(c, x.dtype) + 2 * align(k, x.dtype)
-        shapes = (b, k, c), (b, k, k), (n, k), (), (), buffer, (b, k, k), ()
+        shapes = (b, k, c), (b, k, k), (n, k), (), (), (b, k, k), buffer, ()
         others = {3: dtype, 4: dtype, 7: torch.double}
         dtypes = dict.fromkeys(range(8), x.dtype) | others
         return tuple(x.new_empty(s, dtype=dtypes[i]) for i, s in enumerate(shapes))
@@ -120,10 +121,10 @@ class _SparseLevel(Operation):
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
         y = spmm(value, s, False, *indices)
-        pooled = contract(s, torch.cat([x, y], 1), ptr)
+        pooled = contract(s, torch.cat([x, y, s], 1), ptr)
         norm = _exact_norm(value, s, ptr, indices)
-        out_x, out_adj = pooled.split([x.size(1), s.size(1)], 2)
-        return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype)
+        out_x, out_adj, gram = pooled.split([x.size(1), *2 * [s.size(1)]], 2)
+        return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype), gram
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
@@ -158,7 +159,7 @@ def _fake_gradients(
     "Tensor norm, Tensor divisors, SymInt c, bool[] needs, Tensor symmetric, "
     "Tensor ptr, Tensor crow, Tensor col, Tensor crow_t, Tensor col_t, "
     "Tensor? order_t, Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, "
-    "Tensor? d_entropy) -> (Tensor, Tensor, Tensor)",
+    "Tensor? d_entropy, Tensor? d_gram) -> (Tensor, Tensor, Tensor)",
     _fake_gradients,
 )
 def _gradients(
@@ -178,12 +179,12 @@ def _gradients(
     product.
     """
     symmetric, ptr, crow, col, crow_t, col_t, order_t, *grads = rest
-    d_x, d_adj, d_s, d_link, d_entropy = grads
+    d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
     k, k4 = s.size(1), align(s.size(1), buffer.dtype)
     s4 = buffer[:, -k4:]
     folded = _modes.may_read_values(buffer) and bool(symmetric)
     rate, down = loss_gradients(norm, divisors, d_link, d_entropy, buffer.dtype)
-    blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj)
+    blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj, d_gram)
     to_x, to_y, _ = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
     out_x, out_value, out_s = (buffer.new_empty(0) for _ in range(3))
     if needs[0]:
@@ -210,8 +211,9 @@ def _gradient_blocks(
     rate: Tensor | float,  # []
     d_x: Tensor | None,  # [B, K, C]
     d_adj: Tensor | None,  # [B, K, K]
+    d_gram: Tensor | None,  # [B, K, K]
 ) -> Tensor:
-    r""":math:`[\,D_X \mid D_A - r I \mid 2 r\, G\,]`, padded as the buffer."""
+    r""":math:`[\,D_X \mid D_A - r I \mid 2 r G + D_G + D_G^\top\,]`, as the buffer."""
     b, k = gram.shape[:2]
     k4 = align(k, buffer.dtype)
     blocks = buffer.new_zeros(b, k4, buffer.size(1))
@@ -221,5 +223,5 @@ def _gradient_blocks(
     if d_adj is not None:
         to_y[:, :k, :k] = d_adj
     to_y[:, :k, :k].diagonal(dim1=1, dim2=2).sub_(rate)
-    to_s[:, :k, :k] = gram * (2 * rate)
+    to_s[:, :k, :k] = gram_gradient(gram, rate, d_gram)
     return blocks
