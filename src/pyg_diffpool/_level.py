@@ -25,6 +25,8 @@ from pyg_diffpool import _modes
 from pyg_diffpool._checks import wrong
 
 BLOCK = 2**17  # elements of a matrix that stay in the cache
+CANCELLATION = 2.0**-6  # of the norm's terms, if no more is left, all is recomputed
+RESOLUTION = 8 * torch.finfo(torch.double).eps  # less than that is rounding
 
 
 class Level(NamedTuple):
@@ -44,7 +46,10 @@ def cluster_mask(
     num_clusters: int | Tensor | None,  # [B]
 ) -> Tensor:
     """Which clusters exist, `[B, K]`: those within the budget, none without nodes."""
-    budget = (sizes > 0) * (k if num_clusters is None else num_clusters)
+    there_are = sizes > 0
+    if num_clusters is None:
+        return there_are.unsqueeze(-1).repeat(1, k)
+    budget = there_are * num_clusters
     return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
 
 

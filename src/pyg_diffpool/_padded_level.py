@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_diffpool import _engine, _modes
 from pyg_diffpool._level import (
     Level,
     divide,
@@ -20,21 +21,34 @@ from pyg_diffpool._level import (
     softmax_with_entropy,
 )
 from pyg_diffpool._losses import expanded_norm, frobenius, root
-from pyg_diffpool._modes import Gradients, Operation, Saved, is_autocast, operation
+from pyg_diffpool._modes import (
+    Gradients,
+    Operation,
+    Saved,
+    is_autocast,
+    needs_gradient,
+    operation,
+)
 
 
 def padded_level(
-    x: Tensor,  # [B, M, C], zeros where there is no node
-    adj: Tensor,  # [B, M, M], zeros where there is no node
+    x: Tensor,  # [B, M, C]
+    adj: Tensor,  # [B, M, M]
     logits: Tensor,  # [B, M, K]
     mask: Tensor | None,  # [B, M]; None is all
     divisors: Tensor,  # [2], float64
     dtype: torch.dtype,  # of the losses
 ) -> Level:
     """Pool every graph of a padded mini-batch; compilers fuse the plain formula."""
-    by_hand = x.dtype.itemsize >= 4 and not is_autocast(x.device.type)
-    level = _level if by_hand else _PaddedLevel.plain
-    return Level(*level(x, adj, logits, mask, divisors, dtype))
+    is_plain, rest = is_autocast(x.device.type), (logits, mask, divisors, dtype)
+    may_launch = _modes.may_launch(x) and not is_plain
+    if may_launch and _engine.runs_level(x, logits.size(2)):
+        gradient = needs_gradient(x, adj, logits)
+        return Level(*_level_by_kernels(x, adj, *rest, gradient))
+    if mask is not None:
+        x = x.masked_fill(~mask.unsqueeze(-1), 0)
+    level = _PaddedLevel.plain if is_plain or x.dtype.itemsize < 4 else _level
+    return Level(*level(x, adj, *rest))
 
 
 class _PaddedLevel(Operation):
@@ -104,3 +118,39 @@ class _PaddedLevel(Operation):
 
 
 _level = operation(_PaddedLevel)
+
+
+class _PaddedLevelByKernels(Operation):
+    """The same by Triton's kernels: sums in float32, and Y and W saved."""
+
+    results = 6
+    keeps = 2, 5, 6, 7, 8
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        return tuple(_engine.kernels().dense_forward(*inputs))
+
+    @staticmethod
+    def plain(
+        x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        if mask is not None:
+            x = x.masked_fill(~mask.unsqueeze(-1), 0)
+            apart = ~(mask.unsqueeze(1) & mask.unsqueeze(2))
+            adj = adj.masked_fill(apart, 0)
+        out = _PaddedLevel.plain(x, adj, logits, mask, *rest[:2])
+        return tuple(t if i == 2 else t.float() for i, t in enumerate(out))
+
+    @staticmethod
+    def gradients(saved: Saved) -> Gradients:
+        (x, adj, _, mask, divisors, *_), kept, needs, grads = saved
+        given = kept, divisors, needs[:3], grads, None, mask
+        out_x, out_s, t, rate = _engine.kernels().gradients(x, *given)
+        out_adj = None
+        if t is not None:
+            wide = torch.baddbmm(rate * adj.float(), t, kept[0].float().mT)
+            out_adj = wide.to(adj.dtype)
+        return out_x, out_adj, out_s
+
+
+_level_by_kernels = operation(_PaddedLevelByKernels)

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool import _modes
-from pyg_diffpool._graph import SparseGraph
+from pyg_diffpool import _engine, _modes
+from pyg_diffpool._graph import SparseGraph, transpose
 from pyg_diffpool._level import (
+    RESOLUTION,
     Level,
     divide,
     gram_gradient,
@@ -24,7 +25,7 @@ from pyg_diffpool._level import (
     softmax_into,
     softmax_with_entropy,
 )
-from pyg_diffpool._losses import RESOLUTION, expanded_norm, root
+from pyg_diffpool._losses import expanded_norm, root
 from pyg_diffpool._modes import (
     Gradients,
     Operation,
@@ -45,6 +46,12 @@ def sparse_level(
     dtype: torch.dtype,  # of the losses
 ) -> Level:
     """Pool every graph of a sparse mini-batch."""
+    if _modes.may_launch(x) and _engine.runs_level(x, logits.size(1)):
+        value = None if graph.weight is None else graph.values(torch.float)
+        gradient = needs_gradient(x, value, logits)
+        where = graph.ptr, graph.row, graph.col, graph.crow
+        rest = divisors, dtype, gradient, *where
+        return Level(*_level_by_kernels(x, value, logits, *rest))
     inputs = x, graph.values(x.dtype), logits, divisors, dtype
     symmetric: Tensor | None = None
     indices: Sequence[Any] = *graph.compressed(), None, None, None
@@ -135,6 +142,75 @@ class _SparseLevel(Operation):
 
 
 _level = operation(_SparseLevel)
+
+
+class _SparseLevelByKernels(Operation):
+    """The same by Triton's kernels: sums in float32, and Y and W saved."""
+
+    schema = (
+        "sparse_level_by_kernels(Tensor x, Tensor? value, Tensor logits, "
+        "Tensor divisors, ScalarType dtype, bool gradient, Tensor ptr, Tensor row, "
+        "Tensor col, Tensor crow) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, "
+        "Tensor, Tensor, Tensor)"
+    )
+    results = 6
+    keeps = 2, 5, 6, 7, 8
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        """The level, and what the gradients want: Y, W and L."""
+        return tuple(_engine.kernels().sparse_forward(*inputs[:-1]))
+
+    @staticmethod
+    def fake(x: Tensor, value: Tensor | None, logits: Tensor, *rest: Any) -> Any:
+        _, dtype, gradient, ptr, *_ = rest
+        return _engine.new_level(x, logits, ptr.numel() - 1, dtype, gradient)
+
+    @staticmethod
+    def plain(
+        x: Tensor, value: Tensor | None, logits: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        divisors, dtype, _, ptr, row, col, crow = rest
+        value = x.new_ones(row.numel()) if value is None else value
+        indices = crow, col, *transpose(row, col, crow)
+        given = divisors, dtype, None, None, ptr, *indices
+        out = _SparseLevel.plain(x, value.to(x.dtype), logits, *given)
+        return tuple(t if i == 2 else t.float() for i, t in enumerate(out))
+
+    @staticmethod
+    def gradients(saved: Saved) -> Gradients:
+        (x, value, _, divisors, _, _, ptr, _, col, crow), kept, needs, grads = saved
+        given = divisors, list(needs[:3]), ptr, value, crow, col, *grads
+        return tuple(_gradients_by_kernels(x, *kept, *given))
+
+
+_level_by_kernels = operation(_SparseLevelByKernels)
+
+
+def _fake_gradients_by_kernels(x: Tensor, s: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    pairs = zip((x, rest[6], s), rest[5], strict=True)
+    return tuple(torch.empty_like(t) if need else x.new_empty(0) for t, need in pairs)
+
+
+@kernel(
+    "sparse_level_gradients_by_kernels(Tensor x, Tensor s, Tensor gram, Tensor y, "
+    "Tensor w, Tensor norm, Tensor divisors, bool[] needs, Tensor ptr, Tensor? value, "
+    "Tensor crow, Tensor col, Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, "
+    "Tensor? d_entropy, Tensor? d_gram) -> (Tensor, Tensor, Tensor)",
+    _fake_gradients_by_kernels,
+)
+def _gradients_by_kernels(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """The gradients of x, of the entries of A and of the logits, where asked for."""
+    made, (divisors, needs, ptr, *edges), grads = rest[:5], rest[5:11], rest[11:]
+    given = made, divisors, needs, grads, ptr
+    out_x, out_s, t, rate = _engine.kernels().gradients(x, *given)
+    out_value = None
+    if t is not None:
+        value, crow, col = edges
+        wide = made[0].float()
+        out_value = edge_products(t, wide, crow, col, None, None, None) + rate * value
+    found = out_x, out_value, out_s
+    return tuple(x.new_empty(0) if out is None else out for out in found)
 
 
 def _exact_norm(value: Tensor, s: Tensor, ptr: Tensor, indices: Any) -> Tensor:

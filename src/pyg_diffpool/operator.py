@@ -163,8 +163,7 @@ def pool(
         budget = exists[graph.batch] if is_flat else exists.unsqueeze(1)
     dtype, attr = _work_dtype(x, s), graph.edge_attr
     with _modes.without_autocast(x.device.type):
-        sizes = graph.sizes, graph.batch_size, graph.largest
-        losses = Losses(*sizes, options, x.dtype)
+        losses = Losses(graph, options, x.dtype)
         logits = to_logits(s, budget, k, dtype)
         given = logits, losses, options.backend
         if isinstance(graph, FlatGraph):
@@ -202,8 +201,6 @@ def _padded_level(
         what, got = "an edge list for backend='sparse'", "a dense 'adj'"
         hint = "Use backend='auto' or turn it into edges with 'to_flat'."
         raise _checks.wrong(ValueError, what, got, hint)
-    if graph.mask is not None:
-        x = x.masked_fill(~graph.mask.unsqueeze(-1), 0)
     return _dense_level(x, graph.adj.to(x.dtype), logits, graph.mask, losses)
 
 
