@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from pyg_diffpool import _modes
 
 _DTYPES = torch.float32, torch.float16, torch.bfloat16
-_MAX_CLUSTERS = 256
+_MAX_CLUSTERS = 128  # beyond, registers spill
 
 
 class KernelLevel(NamedTuple):

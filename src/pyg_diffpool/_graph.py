@@ -189,10 +189,11 @@ def _sort_edges(
     edge = order = torch.arange(key.numel(), device=key.device)
     if not (_modes.may_read_values(key) and bool((key.diff() > 0).all())):
         key, order = torch.sort(key, stable=True)
-    is_first = key.diff(prepend=key.new_full((1,), -1)) != 0
+    is_first = torch.ones_like(key, dtype=torch.bool)
+    torch.ne(key[1:], key[:-1], out=is_first[1:])
     first = (edge * is_first).cummax(0).values
     count = torch.zeros_like(edge).index_add(0, first, torch.ones_like(edge))
-    row, col = row[order], col[order]
+    row, col = edge_index.index_select(1, order)
     nodes = torch.arange(num_nodes + 1, device=row.device)
     crow = torch.searchsorted(row, nodes)  # safe if a row is out of range
     told = _modes.may_read_values(edge_index) and bool(is_first.all())

@@ -130,8 +130,10 @@ def softmax_backward(
         out += d_s
     tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
     for grad, p in _row_blocks(out, s):
-        if d_entropy is not None:
-            grad -= p.clamp_min(tiny).log_().mul_(d_entropy)
+        if isinstance(d_entropy, Tensor):
+            grad.addcmul_(p.clamp_min(tiny).log_(), d_entropy, value=-1)
+        elif d_entropy is not None:
+            grad.sub_(p.clamp_min(tiny).log_(), alpha=d_entropy)
         result = torch._softmax_backward_data(grad, p, -1, p.dtype)
         if result.numel() == out.numel():
             return result.view(out.shape)
@@ -174,7 +176,7 @@ def loss_gradients(
     if not _modes.may_read_values(norm):
         if d_link is not None:
             rate = d_link / (norm * divisors[0])
-            rate = torch.where(norm > 0, rate, 0.0).to(dtype)
+            rate = rate.masked_fill(norm == 0, 0).to(dtype)
         return rate, None if down is None else down.to(dtype)
     if d_link is not None:
         length = norm.item() * divisors[0].item()

@@ -48,11 +48,8 @@ def expanded_norm(
     """The norm from what pooling has at hand, `[]`, float64, without gradient.
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
-    is left, and where nothing may be read, `exact` gives the norm; the gradient suffers
-    no such loss.
+    is left `exact` gives the norm; the gradient suffers no such loss.
     """
-    if not _modes.may_read_values(gram):
-        return exact()
     trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
     parts = adj_square, trace, frobenius(gram).square()
     a, t, g = (part.item() for part in parts)  # numbers take less time than tensors

@@ -33,22 +33,28 @@ from pyg_diffpool._modes import (
 
 def padded_level(
     x: Tensor,  # [B, M, C]
-    adj: Tensor,  # [B, M, M]
+    adj: Tensor,  # [B, M, M], zeros where there is no node, or see `looks_at_mask`
     logits: Tensor,  # [B, M, K]
     mask: Tensor | None,  # [B, M]; None is all
     divisors: Tensor,  # [2], float64
     dtype: torch.dtype,  # of the losses
 ) -> Level:
     """Pool every graph of a padded mini-batch; compilers fuse the plain formula."""
-    is_plain, rest = is_autocast(x.device.type), (logits, mask, divisors, dtype)
-    may_launch = _modes.may_launch(x) and not is_plain
-    if may_launch and _engine.runs_level(x, logits.size(2)):
+    mask = None if mask is None else mask.contiguous()
+    rest = logits, mask, divisors, dtype
+    if looks_at_mask(x, logits):
         gradient = needs_gradient(x, adj, logits)
         return Level(*_level_by_kernels(x, adj, *rest, gradient))
     if mask is not None:
         x = x.masked_fill(~mask.unsqueeze(-1), 0)
-    level = _PaddedLevel.plain if is_plain or x.dtype.itemsize < 4 else _level
-    return Level(*level(x, adj, *rest))
+    is_plain = x.dtype.itemsize < 4 or is_autocast(x.device.type)
+    return Level(*(_PaddedLevel.plain if is_plain else _level)(x, adj, *rest))
+
+
+def looks_at_mask(x: Tensor, logits: Tensor) -> bool:
+    """Whether it is one of kernels, which never read what padding holds."""
+    may_launch = _modes.may_launch(x) and not is_autocast(x.device.type)
+    return may_launch and _engine.runs_level(x, logits.size(2))
 
 
 class _PaddedLevel(Operation):
@@ -64,8 +70,9 @@ class _PaddedLevel(Operation):
         s = logits.new_empty(logits.shape, dtype=x.dtype)
         entropy = softmax_into(s, logits).view(s.shape[:-1])
         if mask is not None:
-            s.masked_fill_(~mask.unsqueeze(-1), 0)
-            entropy.masked_fill_(~mask, 0)
+            hidden = ~mask
+            s.masked_fill_(hidden.unsqueeze(-1), 0)
+            entropy.masked_fill_(hidden, 0)
         y = adj @ s
         out_adj = s.mT @ y
         gram = s.mT @ s
@@ -73,7 +80,10 @@ class _PaddedLevel(Operation):
         def exact() -> Tensor:
             return frobenius(torch.baddbmm(adj, s, s.mT, alpha=-1))
 
-        norm = expanded_norm(frobenius(adj).square(), out_adj, gram, exact)
+        if _modes.may_read_values(adj):
+            norm = expanded_norm(frobenius(adj).square(), out_adj, gram, exact)
+        else:
+            norm = exact()
         losses = divide(norm, entropy, divisors, dtype)
         return s.mT @ x, out_adj, s, *losses, gram, y, norm
 
@@ -100,8 +110,8 @@ class _PaddedLevel(Operation):
         (x, adj, _, _, divisors, _), (s, y, gram, norm) = inputs, outputs
         d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
         rate, down = loss_gradients(norm, divisors, d_link, d_entropy, s.dtype)
-        inner = -rate * torch.eye(s.size(2), dtype=s.dtype, device=s.device)
-        inner = inner.expand_as(gram) if d_adj is None else d_adj + inner
+        inner = torch.zeros_like(gram) if d_adj is None else d_adj.clone()
+        inner.diagonal(dim1=1, dim2=2).sub_(rate)
         t = s @ inner
         out_x = out_adj = out_s = None
         if needs[0] and d_x is not None:

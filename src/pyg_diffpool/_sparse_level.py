@@ -34,7 +34,7 @@ from pyg_diffpool._modes import (
     needs_gradient,
     operation,
 )
-from pyg_diffpool._ragged import align, contract, expand
+from pyg_diffpool._ragged import Ragged, align
 from pyg_diffpool._sparse import csr, edge_products, spmm
 
 
@@ -89,7 +89,7 @@ class _SparseLevel(Operation):
         """
         (n, c), k, (crow, col) = x.shape, logits.size(1), indices[:2]
         c4, k4 = align(c, x.dtype), align(k, x.dtype)
-        s = x.new_empty(n, k)
+        s, ragged = x.new_empty(n, k), Ragged(ptr)
         entropy = softmax_into(s, logits)
         new = x.new_empty if (c, k) == (c4, k4) else x.new_zeros
         buffer = new(n, c4 + 2 * k4)
@@ -98,13 +98,16 @@ class _SparseLevel(Operation):
         if k == k4:
             s4 = s
         torch.mm(csr(crow, col, value), s4, out=y)
-        pooled = contract(s4, buffer, ptr)[:, :k].split([c4, k4, k4], 2)
+        pooled = ragged.contract(s4, buffer)[:, :k].split([c4, k4, k4], 2)
         out_x, out_adj, gram = (
             part[..., :width].clone(memory_format=torch.contiguous_format)
             for part, width in zip(pooled, (c, k, k), strict=True)
         )
-        exact = partial(_exact_norm, value, s, ptr, indices)
-        norm = expanded_norm(adj_square, out_adj, gram, exact)
+        exact = partial(_exact_norm, value, s, ragged, indices, adj_square)
+        if _modes.may_read_values(gram):
+            norm = expanded_norm(adj_square, out_adj, gram, exact)
+        else:
+            norm = exact()
         losses = divide(norm, entropy, divisors, dtype)
         return out_x, out_adj, s, *losses, gram, buffer, norm
 
@@ -128,8 +131,10 @@ class _SparseLevel(Operation):
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
         y = spmm(value, s, False, *indices)
-        pooled = contract(s, torch.cat([x, y, s], 1), ptr)
-        norm = _exact_norm(value, s, ptr, indices)
+        ragged = Ragged(ptr)
+        pooled = ragged.contract(s, torch.cat([x, y, s], 1))
+        square = value.double().square().sum()
+        norm = _exact_norm(value, s, ragged, indices, square)
         out_x, out_adj, gram = pooled.split([x.size(1), *2 * [s.size(1)]], 2)
         return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype), gram
 
@@ -213,10 +218,12 @@ def _gradients_by_kernels(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     return tuple(x.new_empty(0) if out is None else out for out in found)
 
 
-def _exact_norm(value: Tensor, s: Tensor, ptr: Tensor, indices: Any) -> Tensor:
+def _exact_norm(
+    value: Tensor, s: Tensor, ragged: Ragged, indices: Any, adj_square: Tensor
+) -> Tensor:
     """The expanded norm with every product in float64, `[]`."""
     value, s = value.double(), s.double()
-    scale = value.square().sum() + contract(s, s, ptr).square().sum()
+    scale = adj_square + ragged.contract(s, s).square().sum()
     square = scale - 2 * (s * spmm(value, s, False, *indices)).sum()
     return root(square, RESOLUTION * scale.detach())
 
@@ -257,22 +264,26 @@ def _gradients(
     symmetric, ptr, crow, col, crow_t, col_t, order_t, *grads = rest
     d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
     k, k4 = s.size(1), align(s.size(1), buffer.dtype)
-    s4 = buffer[:, -k4:]
+    s4, ragged = buffer[:, -k4:], Ragged(ptr)
     folded = _modes.may_read_values(buffer) and bool(symmetric)
     rate, down = loss_gradients(norm, divisors, d_link, d_entropy, buffer.dtype)
     blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj, d_gram)
     to_x, to_y, _ = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
     out_x, out_value, out_s = (buffer.new_empty(0) for _ in range(3))
-    if needs[0]:
-        out_x = expand(s4, to_x, ptr)[:, :c].contiguous()
-    if needs[1] or (needs[2] and not folded):
-        t = expand(s4, to_y, ptr)
+    needs_t = needs[1] or (needs[2] and not folded)
+    if needs[0] and needs_t:
+        out_x, t = ragged.expand(s4, blocks[..., :-k4]).tensor_split([-k4], 1)
+        out_x = out_x[:, :c].contiguous()
+    elif needs[0]:
+        out_x = ragged.expand(s4, to_x)[:, :c].contiguous()
+    elif needs_t:
+        t = ragged.expand(s4, to_y)
     if needs[1]:
         out_value = edge_products(t, s4, crow, col, None, None, None) + rate * value
     if needs[2]:
         if folded:
             to_y += to_y.mT.clone()
-        out_s = expand(buffer, blocks.mT, ptr)[:, :k].contiguous()
+        out_s = ragged.expand(buffer, blocks.mT)[:, :k].contiguous()
         if not folded:
             values = value if order_t is None else value[order_t]
             out_s += csr(crow_t, col_t, values) @ t[:, :k].contiguous()

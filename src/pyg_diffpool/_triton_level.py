@@ -35,17 +35,22 @@ def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
     matmul = torch.backends.cuda.matmul
     allowed = getattr(matmul, "fp32_precision", None) or matmul.allow_tf32
     is_short = allowed in (True, "tf32") or dtype.itemsize < 4
-    warps = {"num_warps": {64: 8, 128: 8, 256: 16}.get(wide, 4), "num_stages": 1}
+    warps = {"num_warps": 8 if wide >= 64 else 4, "num_stages": 1}
     dots = {**warps, "PRECISION": "tf32" if is_short else "tf32x3"}
     is_ordered = torch.are_deterministic_algorithms_enabled()
     chunks = {**dots, "LENGTH": WHOLE if is_ordered else LENGTH}
-    rows = 32 if wide <= 128 else 16
     return Blocks(
         softmax={"ROWS": max(1, CELLS // wide), "K": wide, "BLOCK": 1024},
         edges={"EDGES": max(1, CELLS // wide), "K": wide},
         dense={**dots, "ROWS": 16, "K": wide},
         contract={**chunks, "ROWS": 32, "K": min(wide, 64), "C": min(channels, 64)},
-        gradient={**chunks, "ROWS": rows, "K": wide, "C": min(channels, 64), "L": 16},
+        gradient={
+            **chunks,
+            "ROWS": 16 if wide > 64 else 32,
+            "K": wide,
+            "C": min(channels, 64),
+            "L": 16,
+        },
     )
 
 

@@ -11,7 +11,7 @@ from pyg_diffpool._edge_features import pool_edge_features
 from pyg_diffpool._level import Level, cluster_mask, to_logits
 from pyg_diffpool._losses import Losses, padded_bce, sparse_bce
 from pyg_diffpool._minibatch import FlatGraph, MiniBatch, PaddedGraph, to_graph
-from pyg_diffpool._padded_level import padded_level
+from pyg_diffpool._padded_level import looks_at_mask, padded_level
 from pyg_diffpool._sparse_level import sparse_level
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.padding import pad, pad_rows, slots
@@ -201,7 +201,9 @@ def _padded_level(
         what, got = "an edge list for backend='sparse'", "a dense 'adj'"
         hint = "Use backend='auto' or turn it into edges with 'to_flat'."
         raise _checks.wrong(ValueError, what, got, hint)
-    return _dense_level(x, graph.adj.to(x.dtype), logits, graph.mask, losses)
+    as_given = looks_at_mask(x, logits) and not graph.given.requires_grad
+    adj = (graph.given if as_given else graph.adj).to(x.dtype)
+    return _dense_level(x, adj, logits, graph.mask, losses)
 
 
 def _dense_level(

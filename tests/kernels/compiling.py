@@ -1,6 +1,6 @@
 """Compile, without a GPU, whatever the operator launches, and say what each takes.
 
-Run by itself, so that Triton's interpreter is off: `python compiling.py [SMALL]`.
+Run by itself, so that Triton's interpreter is off: `python compiling.py 90 [all]`.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,10 @@ from triton.backends.nvidia.compiler import get_ptxas
 
 from pyg_diffpool import _triton, _triton_edges, _triton_level
 
-CLUSTERS = [1, 16, 17, 48, 64, 100, 128, 130, 256]
-CHANNELS = [16, 64, 300]
+# Each power of two, whole and not, since Triton tells multiples of 16 apart.
+CLUSTERS, CHANNELS = [1, 16, 17, 32, 50, 64, 100, 128], [1, 16, 64, 300]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-ARCHS = [80, 90]
+FEW = [(16, 64, torch.float32), (100, 300, torch.bfloat16)]
 
 
 class Recorder:
@@ -39,9 +40,9 @@ class Recorder:
             if ptx not in self.found:
                 name = made.metadata.name
                 report = {"kernel": name, "arch": self.arch, "constants": constants}
-                self.found[ptx] = report | of_ptxas(ptx, self.arch) | {
-                    "shared": made.metadata.shared
-                }
+                self.found[ptx] = (
+                    report | of_ptxas(ptx, self.arch) | {"shared": made.metadata.shared}
+                )
 
         return compile_it
 
@@ -72,7 +73,7 @@ def pretend(arch: int) -> None:
 
 def launch(k: int, c: int, dtype: torch.dtype) -> None:
     """All kernels, in both forms, with every gradient and with none."""
-    sizes, n, e = [3, 4], 7, 9
+    n, e = 7, 9
     x, logits = torch.randn(n, c, dtype=dtype), torch.randn(n, k, dtype=dtype)
     edges, ptr = torch.zeros(2, e, dtype=torch.long), torch.tensor([0, 3, 7])
     row, col, *_, value = _triton_edges.sort_edges(edges, n, torch.float)
@@ -94,24 +95,19 @@ def launch(k: int, c: int, dtype: torch.dtype) -> None:
         run.gradients(x, kept, divisors, (True,) * 3, grads, None, real)
 
 
-def main(small: bool) -> None:
+def main(arch: int, cases: Iterable[tuple[int, int, torch.dtype]]) -> None:
+    """Print what ptxas says of every kernel, as JSON."""
+    pretend(arch)
     found: dict[str, Any] = {}
-    originals = [
-        (module, name, kernel)
-        for module in (_triton, _triton_edges)
-        for name, kernel in vars(module).items()
-        if name.endswith("_kernel")
-    ]
-    for arch in ARCHS:
-        pretend(arch)
-        for module, name, kernel in originals:
-            setattr(module, name, Recorder(kernel, arch, found))
-        cases = list(product(CLUSTERS, CHANNELS, DTYPES))
-        for k, c, dtype in cases[:: len(cases) // 4] if small else cases:
-            launch(k, c, dtype)
-            print(k, c, dtype, len(found), file=sys.stderr, flush=True)
-    print(json.dumps(list(found.values())))
+    for module in (_triton, _triton_edges):
+        for name, kernel in list(vars(module).items()):
+            if name.endswith("_kernel"):
+                setattr(module, name, Recorder(kernel, arch, found))
+    for k, c, dtype in cases:
+        launch(k, c, dtype)
+    sys.stdout.write(json.dumps(list(found.values())))
 
 
 if __name__ == "__main__":
-    main("SMALL" in sys.argv)
+    everything = product(CLUSTERS, CHANNELS, DTYPES)
+    main(int(sys.argv[1]), everything if "all" in sys.argv else FEW)

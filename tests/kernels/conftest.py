@@ -1,24 +1,14 @@
 """The CUDA kernels on the CPU, by Triton's interpreter."""
 
 import os
-from typing import Any
 
 import pytest
 import torch
 
+from kernels.launching import Counted
+
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
-
-
-class Counted:
-    """A kernel that notes its launches."""
-
-    def __init__(self, name: str, kernel: Any, launched: list[str]) -> None:
-        self.name, self.kernel, self.launched = name, kernel, launched
-
-    def __getitem__(self, grid: tuple[int, ...]) -> Any:
-        self.launched.append(self.name)
-        return self.kernel[grid]
 
 
 @pytest.fixture

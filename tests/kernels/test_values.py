@@ -107,3 +107,124 @@ def test_any_width(k: int, channels: int, form: str, kernels: list[str]) -> None
     given = {**given, "backend": form} if given else padded(sample.to(torch.float))
     check(given, flat(sample))
     assert "gradient" in short(kernels)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_a_large_graph_beside_tiny_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([2, 5000, 0, 1])
+    batch = torch.arange(4).repeat_interleave(sizes)
+    inner = 2 + torch.randint(5000, (2, 20_000), generator=generator)
+    adj = torch.cat([inner, torch.tensor([[0, 5002], [1, 5002]])], 1)
+    x, s = (torch.randn(5003, n, generator=generator).double() for n in (3, 5))
+    wide = {"x": x, "adj": adj, "s": s, "batch": batch, "batch_size": 4}
+    given, wide = leaves(wide | {"x": x.float(), "s": s.float()}), leaves(wide)
+    results = diff_pool(**given), diff_pool(**wide)  # which is not in float32
+    grads = [
+        gradients(total(out, POOLED), of)
+        for out, of in zip(results, (given, wide), strict=True)
+    ]
+    for name in RESULTS:
+        close(*(getattr(out, name) for out in results), 1e-4)
+    for found, right in zip(*grads, strict=True):
+        close(found, right, 1e-4)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+@pytest.mark.parametrize("form", [flat, padded])
+def test_tensors_that_are_not_contiguous(form: Any) -> None:
+    def spread(value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.dim() == 0:
+            return value
+        return value.repeat_interleave(2, -1)[..., ::2]
+
+    given = form(ZOO["repeated, weighted"].to(torch.float))
+    spaced = {name: spread(value) for name, value in given.items()}
+    spaced["x"] = given["x"].mT.contiguous().mT
+    for name in RESULTS:
+        outs = diff_pool(**given), diff_pool(**spaced)
+        assert_close(*(getattr(out, name) for out in outs), rtol=1e-6, atol=1e-6)
+    s = given["s"].requires_grad_()
+    d_x, d_s = (t.expand(outs[0].x.shape) for t in (s.new_ones(()), s.new_zeros(())))
+    pooled = diff_pool(**given).x
+    expanded = torch.autograd.grad(pooled, s, d_x + d_s, retain_graph=True)
+    assert_close(torch.autograd.grad(pooled, s, d_x), expanded)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_deterministic_algorithms() -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        runs = []
+        for _ in range(2):
+            given = leaves(flat(ZOO["repeated, weighted"].to(torch.float)))
+            out = diff_pool(**given)
+            values = [getattr(out, name) for name in RESULTS]
+            runs.append(values + gradients(total(out), given))
+        check(flat(ZOO["ordinary"].to(torch.float)), flat(ZOO["ordinary"]))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert_close(*runs, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["weighted", "very uneven", "one node each"])
+@pytest.mark.usefixtures("unreadable")
+def test_gradient_of_a_dense_adjacency(name: str, kernels: list[str]) -> None:
+    wide = leaves(padded(ZOO[name]))
+    given = leaves(padded(ZOO[name].to(torch.float)))
+    found, right = (
+        gradients(total(diff_pool(**of), POOLED), of, "adj") for of in (given, wide)
+    )
+    assert kernels.count("_gradient_kernel") == 1  # float64 is not theirs
+    close(found[0], right[0], 1e-4)
+    real = given["mask"].unsqueeze(1) & given["mask"].unsqueeze(2)
+    assert found[0][real].any()
+    assert not found[0][~real].any()
+
+
+@pytest.mark.parametrize("sharpness", [9.0, 14.0, 40.0])
+@pytest.mark.parametrize("form", ["sparse", "padded"])
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_near_a_perfect_clustering(form: str, sharpness: float) -> None:
+    blocks = torch.arange(12) // 4
+    adj = (blocks.unsqueeze(1) == blocks).nonzero().t()
+    s = sharpness * torch.nn.functional.one_hot(blocks).float()
+    x = torch.ones(12, 1)
+    exact = s.double().softmax(-1)
+    dense = torch.zeros(12, 12).index_put(tuple(adj), torch.ones(1))
+    right = (dense.double() - exact @ exact.T).norm()
+    one = {"x": x, "adj": adj, "s": s}
+    if form == "padded":
+        one = {"x": x[None], "adj": dense[None], "s": s[None]}
+    out = diff_pool(**leaves(one), normalize=False)
+    assert_close(out.link_loss.double(), right, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_huge_weights_and_no_numbers() -> None:
+    given = flat(ZOO["one-way path"].to(torch.float))
+    weight = torch.tensor([1.0, 1e20, 1.0])
+    assert_close(
+        diff_pool(**{**given, "edge_weight": weight}).link_loss,
+        torch.tensor(1e20 / 16),
+        rtol=1e-5,
+        atol=0,
+    )
+    given["x"][0, 0] = torch.nan
+    given["s"][1, 0] = torch.nan
+    out = diff_pool(**given)
+    for name in RESULTS:
+        assert getattr(out, name).isnan().any(), name
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+@pytest.mark.parametrize("form", [flat, padded])
+def test_gradients_of_gradients_are_of_the_plain_formula(form: Any) -> None:
+    second = []
+    for dtype in (torch.float, torch.double):
+        given = leaves(form(ZOO["undirected"].to(dtype)))
+        first = torch.autograd.grad(
+            total(diff_pool(**given), POOLED), given["s"], create_graph=True
+        )
+        second.append(torch.autograd.grad(first[0].square().sum(), given["s"])[0])
+    close(*second, 1e-3)
