@@ -193,7 +193,8 @@ _level_by_kernels = operation(_SparseLevelByKernels)
 
 
 def _fake_gradients_by_kernels(x: Tensor, s: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    pairs = zip((x, rest[6], s), rest[5], strict=True)
+    needs, _, value = rest[5:8]
+    pairs = zip((x, value, s), needs, strict=True)
     return tuple(torch.empty_like(t) if need else x.new_empty(0) for t, need in pairs)
 
 

@@ -1,14 +1,20 @@
-"""The CUDA kernels on the CPU, by Triton's interpreter."""
+"""The CUDA kernels; without a GPU on the CPU, by Triton's interpreter."""
 
 import os
 
 import pytest
-import torch
 
-from kernels.launching import Counted
+from kernels.launching import DEVICE, Counted
 
-if not torch.cuda.is_available():
+if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where there is a GPU these are its tests."""
+    for item in items:
+        if DEVICE == "cuda" and "kernels/test_values" in str(item.path):
+            item.add_marker("cuda")
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for name, kernel in list(vars(module).items()):
             if name.endswith("_kernel"):
                 monkeypatch.setattr(module, name, Counted(name, kernel, launched))
-    monkeypatch.setattr(_modes, "KERNEL_DEVICES", {"cpu", "cuda"})
+    monkeypatch.setattr(_modes, "KERNEL_DEVICES", {DEVICE})
     monkeypatch.setattr(_engine, "_passes", lambda _: True)
     return launched
 

@@ -2,6 +2,17 @@
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def moved(given: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments where kernels run."""
+    on_device = {n: v.to(DEVICE) for n, v in given.items() if isinstance(v, Tensor)}
+    return given | on_device
+
 
 class Counted:
     """One that notes its launches, and may be kept from doing more."""

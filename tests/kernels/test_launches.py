@@ -87,10 +87,10 @@ def launches(form: str, x: Tensor, adj: Tensor, s: Tensor, batch: Tensor) -> int
 LIMITS = [
     ("sparse", True, 25),
     ("padded", True, 14),
-    ("as PyG", True, 8),
+    ("as PyG", True, 10),
     ("sparse", False, 127),
     ("padded", False, 55),
-    ("as PyG", False, 47),
+    ("as PyG", False, 49),
 ]
 
 

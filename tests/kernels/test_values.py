@@ -10,6 +10,7 @@ from torch.testing import assert_close
 import reference
 from graphs import RESULTS, ZOO, Arguments, flat, gradients, leaves, padded, total
 from graphs import sample as make
+from kernels.launching import moved
 from pyg_diffpool import diff_pool, operator
 
 HALF = {torch.float16: 4e-3, torch.bfloat16: 3e-2}
@@ -26,7 +27,7 @@ def double(given: Arguments) -> Arguments:
 
 def check(given: Arguments, expected: Arguments, tolerance: float = 1e-4) -> None:
     """The operator on these arguments against the oracle on others."""
-    given, expected = leaves(given), leaves(expected)
+    given, expected = leaves(moved(given)), leaves(expected)
     results = [diff_pool(**given), reference.diff_pool(**expected)]
     names = RESULTS if "mask" not in given else POOLED
     for name in names:
@@ -50,7 +51,7 @@ def check(given: Arguments, expected: Arguments, tolerance: float = 1e-4) -> Non
 def close(value: Tensor, right: Tensor, tolerance: float) -> None:
     scale = right.detach().abs().max().item() if right.numel() else 0.0
     limits = {"rtol": tolerance, "atol": tolerance * max(scale, 0.1)}
-    assert_close(value.double(), right.double(), **limits)
+    assert_close(value.double().cpu(), right.double().cpu(), **limits)
 
 
 def short(kernels: list[str]) -> set[str]:
@@ -106,7 +107,7 @@ def test_any_width(k: int, channels: int, form: str, kernels: list[str]) -> None
     given = flat(sample.to(torch.float)) if form == "sparse" else None
     given = {**given, "backend": form} if given else padded(sample.to(torch.float))
     check(given, flat(sample))
-    assert "gradient" in short(kernels)
+    assert ("gradient" in short(kernels)) == (k <= 128)
 
 
 @pytest.mark.usefixtures("unreadable", "kernels")
@@ -114,11 +115,12 @@ def test_a_large_graph_beside_tiny_ones() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.tensor([2, 5000, 0, 1])
     batch = torch.arange(4).repeat_interleave(sizes)
-    inner = 2 + torch.randint(5000, (2, 20_000), generator=generator)
+    inner = 2 + torch.randint(5000, (2, 6000), generator=generator)
     adj = torch.cat([inner, torch.tensor([[0, 5002], [1, 5002]])], 1)
     x, s = (torch.randn(5003, n, generator=generator).double() for n in (3, 5))
     wide = {"x": x, "adj": adj, "s": s, "batch": batch, "batch_size": 4}
-    given, wide = leaves(wide | {"x": x.float(), "s": s.float()}), leaves(wide)
+    given = leaves(moved(wide | {"x": x.float(), "s": s.float()}))
+    wide = leaves(wide)
     results = diff_pool(**given), diff_pool(**wide)  # which is not in float32
     grads = [
         gradients(total(out, POOLED), of)
@@ -138,7 +140,7 @@ def test_tensors_that_are_not_contiguous(form: Any) -> None:
             return value
         return value.repeat_interleave(2, -1)[..., ::2]
 
-    given = form(ZOO["repeated, weighted"].to(torch.float))
+    given = moved(form(ZOO["repeated, weighted"].to(torch.float)))
     spaced = {name: spread(value) for name, value in given.items()}
     spaced["x"] = given["x"].mT.contiguous().mT
     for name in RESULTS:
@@ -157,7 +159,7 @@ def test_deterministic_algorithms() -> None:
     try:
         runs = []
         for _ in range(2):
-            given = leaves(flat(ZOO["repeated, weighted"].to(torch.float)))
+            given = leaves(moved(flat(ZOO["repeated, weighted"].to(torch.float))))
             out = diff_pool(**given)
             values = [getattr(out, name) for name in RESULTS]
             runs.append(values + gradients(total(out), given))
@@ -170,8 +172,8 @@ def test_deterministic_algorithms() -> None:
 @pytest.mark.parametrize("name", ["weighted", "very uneven", "one node each"])
 @pytest.mark.usefixtures("unreadable")
 def test_gradient_of_a_dense_adjacency(name: str, kernels: list[str]) -> None:
-    wide = leaves(padded(ZOO[name]))
-    given = leaves(padded(ZOO[name].to(torch.float)))
+    wide, given = (padded(ZOO[name].to(t)) for t in (torch.double, torch.float))
+    wide, given = leaves(wide), leaves(moved(given))
     found, right = (
         gradients(total(diff_pool(**of), POOLED), of, "adj") for of in (given, wide)
     )
@@ -196,23 +198,19 @@ def test_near_a_perfect_clustering(form: str, sharpness: float) -> None:
     one = {"x": x, "adj": adj, "s": s}
     if form == "padded":
         one = {"x": x[None], "adj": dense[None], "s": s[None]}
-    out = diff_pool(**leaves(one), normalize=False)
-    assert_close(out.link_loss.double(), right, rtol=1e-3, atol=1e-6)
+    out = diff_pool(**leaves(moved(one)), normalize=False)
+    assert_close(out.link_loss.double().cpu(), right, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.usefixtures("unreadable", "kernels")
 def test_huge_weights_and_no_numbers() -> None:
     given = flat(ZOO["one-way path"].to(torch.float))
     weight = torch.tensor([1.0, 1e20, 1.0])
-    assert_close(
-        diff_pool(**{**given, "edge_weight": weight}).link_loss,
-        torch.tensor(1e20 / 16),
-        rtol=1e-5,
-        atol=0,
-    )
+    loss = diff_pool(**moved({**given, "edge_weight": weight})).link_loss
+    assert_close(loss.cpu(), torch.tensor(1e20 / 16), rtol=1e-5, atol=0)
     given["x"][0, 0] = torch.nan
     given["s"][1, 0] = torch.nan
-    out = diff_pool(**given)
+    out = diff_pool(**moved(given))
     for name in RESULTS:
         assert getattr(out, name).isnan().any(), name
 
@@ -222,7 +220,7 @@ def test_huge_weights_and_no_numbers() -> None:
 def test_gradients_of_gradients_are_of_the_plain_formula(form: Any) -> None:
     second = []
     for dtype in (torch.float, torch.double):
-        given = leaves(form(ZOO["undirected"].to(dtype)))
+        given = leaves(moved(form(ZOO["undirected"].to(dtype))))
         first = torch.autograd.grad(
             total(diff_pool(**given), POOLED), given["s"], create_graph=True
         )
