@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-Result = dict[str, Any]
+from benchmarks.results import Result
+
 Bar = tuple[float, float, float]  # median, quartiles
 NO_TIME = {"median": math.nan, "q1": math.nan, "q3": math.nan}
 BLACK, BLUE, ORANGE, GREEN, PURPLE = "black", "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -18,6 +19,7 @@ STYLES = {  # colour, hatch of bars, marker of lines
     "auto": (BLUE, None, "o"),
     "pyg-diffpool": (BLUE, None, "o"),
     "PyG dense_diff_pool": (ORANGE, None, "s"),
+    "torch operations": (GREEN, "//", "v"),
     "PyG, padded per batch": (ORANGE, None, "s"),
     "PyG, dense loader": (PURPLE, "..", "^"),
     "tgp diff": (GREEN, "//", "v"),
@@ -26,6 +28,7 @@ STYLES = {  # colour, hatch of bars, marker of lines
 }
 LABELS = {
     "auto": "pyg-diffpool",
+    "torch operations": "pyg-diffpool, without Triton",
     "REDDIT-MULTI-12K-GSM1111": "REDDIT-12K\nsubset",
     "PythonFunctions": "Python-\nFunctions",
 }

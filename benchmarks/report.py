@@ -4,8 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.pictures import FIGURES, Result
-from benchmarks.results import load
+from benchmarks.results import Result, load
 
 NONE = "-"
 PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
@@ -13,6 +12,8 @@ PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
 
 def write_report(folder: Path) -> list[Path]:
     """Write `report.md` and the pictures of whatever results `folder` holds."""
+    from benchmarks.pictures import FIGURES  # tables of a GPU need no matplotlib
+
     sections: list[str] = ["# Benchmarks"]
     written: list[Path] = []
     for name, (title, parts) in TABLES.items():
@@ -43,9 +44,9 @@ def operator(result: Result) -> list[str]:
         "where the peer has it within (tgp).",
         _ratios(sets),
         "Milliseconds, median (quartiles):",
-        _per_method(sets, _time),
+        per_method(sets, time_cell),
         "Peak memory above the inputs, MiB, each in its own process:",
-        _per_method(sets, _memory),
+        per_method(sets, memory_cell),
         "What the methods compute:",
         table(["method", "computes"], [[_name(m), m["computes"]] for m in methods]),
     ]
@@ -56,8 +57,8 @@ def training_step(result: Result) -> list[str]:
     rows = []
     for entry in result["datasets"]:
         steps, (ours, *others) = entry["steps"], entry["methods"]
-        times = [_time(m, steps) for m in (ours, *others)]
-        ratios = [_ratio(m, ours) for m in others]
+        times = [time_cell(m, steps) for m in (ours, *others)]
+        ratios = [ratio_cell(m, ours) for m in others]
         rows.append([entry["dataset"], f"{entry['graphs']} / {steps}", *times, *ratios])
     head = ["set", "graphs / steps", "pyg-diffpool", "PyG, padded per batch"]
     head += ["PyG, dense loader", "x padded per batch", "x dense loader"]
@@ -77,13 +78,13 @@ def growth(result: Result) -> list[str]:
             timed = [p for p in points if p["method"] == name and p["time"]]
             failed = [p for p in points if p["method"] == name and not p["time"]]
             slopes = result[key]["exponents"].get(name, {})
-            memory = NONE if name == "floor" else _figure(slopes.get("memory"))
+            memory = NONE if name == "floor" else digits(slopes.get("memory"))
             largest = [NONE] * 3
             if timed:
                 last = max(timed, key=lambda p: int(p["edges"] + p["nodes"]))
-                largest = [f"{last['edges']:,}", _time(last), _memory(last)]
+                largest = [f"{last['edges']:,}", time_cell(last), memory_cell(last)]
             beyond = failed[0]["status"] if failed else NONE
-            rows.append([name, _figure(slopes.get("time")), memory, *largest, beyond])
+            rows.append([name, digits(slopes.get("time")), memory, *largest, beyond])
         head = ["method", "exponent of time", "of memory", "largest: edges"]
         head += ["ms, median (quartiles)", "peak MiB", "beyond"]
         parts += [f"{title}, fitted against edges + nodes:", table(head, rows)]
@@ -123,18 +124,19 @@ def _ratios(sets: Sequence[Result]) -> str:
         methods = {m["name"]: m for m in entry["methods"]}
         ours = {False: methods["auto"], True: methods["auto + layer"]}
         ratios = [
-            _ratio(m, ours[m["with_layer"]]) for m in map(methods.get, PEERS) if m
+            ratio_cell(m, ours[m["with_layer"]]) for m in map(methods.get, PEERS) if m
         ]
         over = methods["auto"]["time"]["median"] / entry["floor"]["median"]
         sizes = " / ".join(f"{batch[key]:,}" for key in ("nodes", "edges", "max_nodes"))
         row = [f"{entry['dataset']}, {batch['graphs']} graphs", sizes]
-        row += [batch["clusters"], _time(methods["auto"]), *ratios, f"{over:.1f}"]
+        row += [batch["clusters"], time_cell(methods["auto"]), *ratios, f"{over:.1f}"]
         rows.append(row)
     head = ["mini-batch", "N / E / M", "K", "ours, ms", "x PyG", "x tgp diff"]
     return table([*head, "x tgp diff_u", "time over floor"], rows)
 
 
-def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
+def per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
+    """A line for each method, a column for each set."""
     rows = [
         [_name(same[0]), *map(cell, same)]
         for same in zip(*(entry["methods"] for entry in sets), strict=True)
@@ -142,22 +144,25 @@ def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
     return table(["method", *(entry["dataset"] for entry in sets)], rows)
 
 
-def _time(method: Result, steps: int = 1) -> str:
+def time_cell(method: Result, steps: int = 1) -> str:
+    """Milliseconds, or why there are none."""
     if (time := method["time"]) is None:
         return _status(method)
     median, q1, q3 = (time[key] * 1e3 / steps for key in ("median", "q1", "q3"))
-    return f"{_figure(median)} ({_figure(q1)}-{_figure(q3)})"
+    return f"{digits(median)} ({digits(q1)}-{digits(q3)})"
 
 
-def _memory(method: Result) -> str:
-    peak = method["peak_bytes"]
+def memory_cell(method: Result) -> str:
+    """MiB, or why that is not known."""
+    peak = method.get("peak_bytes")
     return _status(method) if peak is None else f"{peak / 2**20:,.1f}"
 
 
-def _ratio(peer: Result, ours: Result) -> str:
+def ratio_cell(peer: Result, ours: Result) -> str:
+    """How many times longer the peer takes."""
     if peer["time"] is None or ours["time"] is None:
         return _status(peer)
-    return _figure(peer["time"]["median"] / ours["time"]["median"])
+    return digits(peer["time"]["median"] / ours["time"]["median"])
 
 
 def _name(method: Result) -> str:
@@ -165,10 +170,11 @@ def _name(method: Result) -> str:
 
 
 def _status(method: Result) -> str:
-    return str(method["status"]).split(":")[0]
+    status = str(method["status"]).split(":")[0]
+    return NONE if status == "ok" else status
 
 
-def _figure(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """Three digits."""
     if value is None:
         return NONE

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+Result = dict[str, Any]
 FOLDER = Path(__file__).parent / "results"
 PACKAGES = (
     "pyg-diffpool",

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Call = Callable[[], object]
+Timer = Callable[[Call], float]  # seconds of one call
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,16 @@ class Sample:
         return asdict(self)
 
 
-def interleave(calls: Mapping[str, Call], budget: Budget) -> dict[str, Sample]:
+def clock(call: Call) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def interleave(
+    calls: Mapping[str, Call], budget: Budget, timer: Timer = clock
+) -> dict[str, Sample]:
     """Time all of `calls` in turns, so that drift of the machine hits all alike.
 
     Each is warmed up first, twice unless one run is slow; slow ones get fewer repeats,
@@ -61,7 +71,9 @@ def interleave(calls: Mapping[str, Call], budget: Budget) -> dict[str, Sample]:
     follows the same one.
     """
     with quiet():
-        repeats = {name: budget.repeats(_warm_up(f)) for name, f in calls.items()}
+        repeats = {
+            name: budget.repeats(_warm_up(f, timer)) for name, f in calls.items()
+        }
         times: dict[str, list[float]] = {name: [] for name in calls}
         rounds = max(repeats.values(), default=0)
         order = list(calls.items())
@@ -69,7 +81,7 @@ def interleave(calls: Mapping[str, Call], budget: Budget) -> dict[str, Sample]:
             for name, call in order[:: 1 if r % 2 == 0 else -1]:
                 n = repeats[name]
                 if r * n // rounds != (r + 1) * n // rounds:
-                    times[name].append(clock(call))
+                    times[name].append(timer(call))
     return {name: Sample.of(t) for name, t in times.items()}
 
 
@@ -89,16 +101,9 @@ def ratio_in_turns(
     return f"{one} | {other} | {ratio.median:.3f} ({ratio.q1:.3f} to {ratio.q3:.3f})"
 
 
-def clock(call: Call) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def _warm_up(call: Call) -> float:
-    first = clock(call)
-    return first if first > 0.5 else min(clock(call), clock(call))
+def _warm_up(call: Call, timer: Timer) -> float:
+    first = timer(call)
+    return first if first > 0.5 else min(timer(call), timer(call))
 
 
 @contextmanager

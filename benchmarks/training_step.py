@@ -33,6 +33,7 @@ DENSE_LIMIT = 4e9
 HIDDEN = 64
 CLUSTERS = (38, 10)
 Output = tuple[Tensor, Tensor]  # logits [B, classes], the auxiliary losses []
+Inputs = tuple[Any, ...]  # of a net
 OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense loader"
 
 
@@ -66,14 +67,16 @@ def measure(graphs: list[Data], settings: Settings) -> dict[str, Any]:
         """All to the largest graph of all, at each access, as PyG's example does."""
         return stack([to_dense(data) for data in graphs])
 
+    loader = _loader(graphs, Batch.from_data_list)
     calls: dict[str, Call] = {
-        OURS: _epoch(SparseNet(*widths), _loader(graphs, Batch.from_data_list)),
-        PADDING: _epoch(DenseNet(*widths), _loader(graphs, _padded)),
+        OURS: epoch(SparseNet(*widths), flat_inputs, loader),
+        PADDING: epoch(DenseNet(*widths), padded_inputs, loader),
     }
     # At the peak about eight blocks of the size of the adjacency are alive.
     limit = DENSE_LIMIT / 10 if settings.quick else DENSE_LIMIT
     if 8 * 4 * BATCH_SIZE * max_nodes**2 < limit:
-        calls[DENSE] = _epoch(DenseNet(*widths), _loader(graphs, padded_alike))
+        loader = _loader(graphs, padded_alike)
+        calls[DENSE] = epoch(DenseNet(*widths), dense_inputs, loader)
     budget = Budget(0.5, at_most=5) if settings.quick else Budget(10.0, at_most=15)
     samples = interleave(calls, budget)
     steps = -(-len(graphs) // BATCH_SIZE)
@@ -117,12 +120,20 @@ def net_pass(net: Module, data: Data, x: Tensor) -> dict[str, Tensor]:
     return {"out": out.out, "auxiliary_loss": out.auxiliary_loss}
 
 
-def _padded(graphs: list[Data]) -> Data:
-    """A mini-batch padded to its largest graph."""
-    data = Batch.from_data_list(graphs)
+def flat_inputs(data: Data) -> Inputs:
+    """What `SparseNet` takes."""
+    return data.x, data.edge_index, data.batch, data.num_graphs
+
+
+def padded_inputs(data: Data) -> Inputs:
+    """What `DenseNet` takes, padded to the largest graph of the mini-batch."""
     x, mask = to_dense_batch(data.x, data.batch)
-    adj = to_dense_adj(data.edge_index, data.batch)
-    return Data(x=x, adj=adj, mask=mask, y=data.y)
+    return x, to_dense_adj(data.edge_index, data.batch), mask
+
+
+def dense_inputs(data: Data) -> Inputs:
+    """What `DenseNet` takes, of graphs that are padded already."""
+    return data.x, data.adj, data.mask
 
 
 def _loader(graphs: list[Data], collate: Callable[..., Any]) -> Iterable[Data]:
@@ -130,22 +141,24 @@ def _loader(graphs: list[Data], collate: Callable[..., Any]) -> Iterable[Data]:
     return loader  # type: ignore[no-any-return]
 
 
-def _epoch(net: Module, loader: Iterable[Data]) -> Callable[[], float]:
+def epoch(
+    net: Module, inputs: Callable[[Data], Inputs], loader: Iterable[Data]
+) -> Callable[[], float]:
     """A run through the loader with steps of Adam; gives the summed loss."""
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
-    def epoch() -> float:
+    def run() -> float:
         total = 0.0
         for data in loader:
             optimizer.zero_grad()
-            logits, auxiliary = net(data)
+            logits, auxiliary = net(*inputs(data))
             loss = cross_entropy(logits, data.y.view(-1)) + auxiliary
             loss.backward()
             optimizer.step()
             total += loss.item()
         return total
 
-    return epoch
+    return run
 
 
 class DenseGNN(Module):
@@ -180,9 +193,8 @@ class DenseNet(Module):
         self.last = DenseGNN(3 * HIDDEN, HIDDEN)
         self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
 
-    def forward(self, data: Data) -> Output:
+    def forward(self, x: Tensor, adj: Tensor, mask: Tensor | None) -> Output:
         """From a padded mini-batch."""
-        x, adj, mask = data.x, data.adj, data.mask
         losses: list[Tensor] = []
         for embed, assign in zip(self.embed, self.assign, strict=True):
             s, z = assign(x, adj, mask), embed(x, adj, mask)
@@ -202,10 +214,12 @@ class SparseNet(Module):
         self.last = DenseGNN(3 * HIDDEN, HIDDEN)
         self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
 
-    def forward(self, data: Data) -> Output:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int
+    ) -> Output:
         """From the loader's mini-batch."""
         first, second = self.pools
-        one = first(data.x, data.edge_index, batch=data.batch)
+        one = first(x, edge_index, batch=batch, batch_size=batch_size)
         two = second(one.x, one.adj, mask=one.mask)
         losses = [one.link_loss, one.entropy_loss, two.link_loss, two.entropy_loss]
         return self.head(self.last(two.x, two.adj).mean(1)), torch.stack(losses).sum()
