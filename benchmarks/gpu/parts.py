@@ -6,8 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -28,14 +29,9 @@ from benchmarks.gpu.device import (
     WAYS,
     Job,
     Row,
+    SwitchedPass,
     attempt,
     even_batch,
-    executor,
-    kernel_bytes,
-    least_bytes,
-    least_flops,
-    operator_pass,
-    speeds,
 )
 from benchmarks.sets import BATCH_SIZE, SPECS
 from benchmarks.timing import Call
@@ -57,17 +53,34 @@ LONGEST = 15
 
 def card(job: Job) -> Cases:
     """What the device is, and how fast at its best."""
+    yield "card", partial(_card, job)
 
-    def describe() -> Row:
-        row: Row = {"name": "cpu", "executor": executor(), **speeds(job)}
-        if job.device != "cpu":
-            found = torch.cuda.get_device_properties(0)
-            row |= {"name": found.name, "memory_gib": found.total_memory / 2**30}
-            row |= {"capability": f"{found.major}.{found.minor}"}
-            row |= {"cuda": torch.version.cuda}
-        return row
 
-    yield "card", describe
+def _card(job: Job) -> Row:
+    n, numbers = (512, 1 << 20) if job.quick else (8192, 1 << 28)
+    one = torch.zeros(numbers, device=job.device)
+    calls: dict[str, Call] = {"copy": partial(torch.empty_like(one).copy_, one)}
+    for dtype in ("float32", "bfloat16"):
+        square = torch.randn(n, n, device=job.device).to(getattr(torch, dtype))
+        calls[dtype] = partial(torch.mm, square, square)
+    best = {m["name"]: m["time"]["q1"] for m in job.outcomes(calls, 0.3)}
+    row: Row = {"name": "cpu", "auto": _executor(), "cuda": torch.version.cuda}
+    if job.device != "cpu":
+        found = torch.cuda.get_device_properties(0)
+        row |= {"name": found.name, "capability": f"{found.major}.{found.minor}"}
+        row["gib"] = round(found.total_memory / 2**30, 1)
+    row["bytes_a_second"] = 8 * numbers / best.pop("copy")
+    return {**row, "flops_a_second": {k: 2 * n**3 / s for k, s in best.items()}}
+
+
+def _executor() -> str:
+    """What `backend="auto"` computes by on a GPU, as far as imports tell."""
+    try:
+        triton = import_module("triton")
+        import_module("pyg_diffpool._triton")
+    except ImportError as error:
+        return f"torch operations ({error})"
+    return f"Triton {triton.__version__}"
 
 
 def operator(job: Job) -> Cases:
@@ -80,36 +93,53 @@ def _operator(job: Job, name: str, dtype: str) -> Row:
     data, is_made_up = job.mini_batch(name)
     batch = with_noise(data.edge_index, data.batch, SPECS[name].clusters)
     batch = batch.to(job.device, getattr(torch, dtype))
-    calls: dict[str, Call] = {way: operator_pass(way, batch) for way in WAYS}
-    methods = job.outcomes(calls, 0.3)
-    exact = operator_pass(TORCH, batch.to(job.device, torch.double), normalize="padded")
+    methods = job.outcomes({way: SwitchedPass(way, batch) for way in WAYS}, 0.3)
+    exact = SwitchedPass(TORCH, batch.to(job.device, torch.double), normalize="padded")
     for row in methods:
         if row["status"] == "ok":
             row |= attempt(partial(_error, row["name"], batch, exact))
+    row = {"dataset": name, "dtype": dtype, "made_up": is_made_up, "methods": methods}
+    return {**row, "batch": batch.describe(), **_work(batch)}
+
+
+def _error(way: str, batch: PoolingBatch, exact: SwitchedPass) -> Row:
+    """The largest relative error of an output or gradient, against float64."""
+    run = SwitchedPass(way, batch, **({} if way == PYG else {"normalize": "padded"}))
+    found: list[Any] = run.results()
+    exact.gradients = [gradient.double() for gradient in run.gradients]
+    errors, norm = [], torch.linalg.vector_norm
+    for value, right in zip(found, exact.results(), strict=True):
+        errors.append(float(norm(value.double() - right) / norm(right)))
+    is_finite = all(map(math.isfinite, errors))
+    return {"error": max(errors)} if is_finite else {"status": "not finite"}
+
+
+def _work(batch: PoolingBatch) -> Row:
+    """What a step must do at least, and the bytes that the kernels say they move.
+
+    Read forward: features, logits, edges, graphs of the nodes; read backward: features,
+    edges, S, A S and the gradients of X' and A'. Written: S, A S, X', A' and the
+    gradients of features and logits. Each once. Dense products: S^T [Z | A S | S], and
+    twice that backward.
+    """
+    sizes, itemsize = batch.describe(), batch.x.itemsize
+    names = ("graphs", "nodes", "edges", "clusters", "channels")
+    b, n, e, k, c = (sizes[name] for name in names)
+    moved = itemsize * (3 * n * c + 6 * n * k + 2 * b * k * (c + k)) + 32 * e + 8 * n
     return {
-        "dataset": name,
-        "dtype": dtype,
-        "made_up": is_made_up,
-        "batch": batch.describe(),
-        "least_bytes": least_bytes(batch),
-        "kernel_bytes": kernel_bytes(batch),
-        "least_flops": least_flops(batch),
-        "methods": methods,
+        "least_bytes": moved,
+        "least_flops": 3 * 2 * n * k * (c + 2 * k),
+        "kernel_bytes": kernel_bytes(sizes, itemsize),
     }
 
 
-def _error(way: str, batch: PoolingBatch, exact: Any) -> Row:
-    """The largest relative error of an output or gradient, against float64."""
-    options = {} if way == PYG else {"normalize": "padded"}
-    run = operator_pass(way, batch, **options)
-    found: list[Any] = run.results()
-    exact.gradients = [gradient.double() for gradient in run.gradients]
-    errors = []
-    for value, right in zip(found, exact.results(), strict=True):
-        apart = torch.linalg.vector_norm(value.double() - right)
-        errors.append(float(apart / torch.linalg.vector_norm(right)))
-    is_finite = all(map(math.isfinite, errors))
-    return {"error": max(errors)} if is_finite else {"status": "not finite"}
+def kernel_bytes(sizes: dict[str, int], itemsize: int) -> int | None:
+    """By `pyg_diffpool._triton.traffic`, `None` where it does not tell."""
+    try:
+        traffic = import_module("pyg_diffpool._triton").traffic
+        return int(traffic(**sizes, itemsize=itemsize))
+    except Exception:
+        return None
 
 
 def grid(job: Job) -> Cases:
@@ -120,44 +150,47 @@ def grid(job: Job) -> Cases:
 
 def _grid(job: Job, b: int, n: int, k: int) -> Row:
     batch = even_batch(b, n, k).to(job.device, torch.float)
-    calls: dict[str, Call] = {way: operator_pass(way, batch) for way in (AUTO, PYG)}
-    return {"b": b, "n": n, "k": k, "methods": job.outcomes(calls, 0.1)}
+    calls = {way: SwitchedPass(way, batch) for way in (AUTO, PYG)}
+    return {"methods": job.outcomes(calls, 0.1)}
+
+
+class Model:
+    """PyG's example model or ours, on the device, with 20 graphs of a set there."""
+
+    def __init__(self, job: Job, way: str, name: str = "PROTEINS") -> None:
+        self.data, self.is_made_up = job.mini_batch(name, BATCH_SIZE)
+        self.data.to(job.device)
+        self.way, kind = way, DenseNet if way == PYG else SparseNet
+        self.inputs = padded_inputs if way == PYG else flat_inputs
+        torch.manual_seed(0)
+        self.net: Module = kind(self.data.num_features, int(self.data.y.max()) + 1)
+        self.net.to(job.device)
+
+    def step(
+        self,
+        net: Module | None = None,
+        inputs: Callable[[Data], Inputs] | None = None,
+    ) -> Call:
+        """Padding where it is needed, forward, losses, backward and Adam."""
+        run = epoch(net or self.net, inputs or self.inputs, [self.data])
+
+        def call() -> None:
+            os.environ[SWITCH] = WAYS[self.way]
+            run()
+
+        return call
 
 
 def steps(job: Job) -> Cases:
-    """Training steps of PyG's example model and of ours on 20 graphs of each set."""
+    """Training steps on 20 graphs of each set."""
     for name in job.sets:
         yield name, partial(_steps, job, name)
 
 
 def _steps(job: Job, name: str) -> Row:
-    data, is_made_up = job.mini_batch(name, BATCH_SIZE)
-    calls = {way: _step(way, *_model(way, data, job), data) for way in WAYS}
-    rows = job.outcomes(calls, 0.4)
-    return {"dataset": name, "made_up": is_made_up, "methods": rows}
-
-
-def _model(way: str, data: Data, job: Job) -> tuple[Module, Callable[[Data], Inputs]]:
-    """A net on the device, where `data` goes too, and what of it the net takes."""
-    data.to(job.device)
-    torch.manual_seed(0)
-    widths = data.num_features, int(data.y.max()) + 1
-    if way == PYG:
-        return DenseNet(*widths).to(job.device), padded_inputs
-    return SparseNet(*widths).to(job.device), flat_inputs
-
-
-def _step(
-    way: str, net: Module, inputs: Callable[[Data], Inputs], data: Data
-) -> Callable[[], float]:
-    """Padding where it is needed, forward, losses, backward and Adam."""
-    call = epoch(net, inputs, [data])
-
-    def step() -> float:
-        os.environ[SWITCH] = WAYS[way]
-        return call()
-
-    return step
+    models = {way: Model(job, way, name) for way in WAYS}
+    methods = job.outcomes({way: m.step() for way, m in models.items()}, 0.4)
+    return {"made_up": models[AUTO].is_made_up, "methods": methods}
 
 
 def compiled(job: Job) -> Cases:
@@ -167,22 +200,20 @@ def compiled(job: Job) -> Cases:
 
 
 def _compiled(job: Job, way: str) -> Row:
-    data, _ = job.mini_batch("PROTEINS", BATCH_SIZE)
-    net, inputs = _model(way, data, job)
-    fast: Any = torch.compile(net)
-    calls = {"eager": _step(way, net, inputs, data)}
-    calls["compiled"] = _step(way, fast, inputs, data)
-    start = perf_counter()
+    model = Model(job, way)
+    fast: Any = torch.compile(model.net)
+    calls, start = {"eager": model.step(), "compiled": model.step(fast)}, perf_counter()
     calls["compiled"]()
-    return {"first": perf_counter() - start, "methods": job.outcomes(calls, 0.5)}
+    first = perf_counter() - start
+    return {"first_seconds": first, "methods": job.outcomes(calls, 0.5)}
 
 
 class Fixed(Module):
     """A net for mini-batches of one number of graphs: it takes tensors alone."""
 
-    def __init__(self, net: Module, sizes: Sequence[int]) -> None:
+    def __init__(self, net: Module, sizes: Inputs) -> None:
         super().__init__()
-        self.net, self.sizes = net, tuple(sizes)
+        self.net, self.sizes = net, sizes
 
     def forward(self, *tensors: Tensor) -> Any:
         """As the net."""
@@ -196,23 +227,18 @@ def capture(job: Job) -> Cases:
 
 
 def _capture(job: Job, way: str) -> Row:
-    data, _ = job.mini_batch("PROTEINS", BATCH_SIZE)
-    net, inputs = _model(way, data, job)
-    given = inputs(data)
-    tensors = [value for value in given if isinstance(value, Tensor)]
-    sizes = [value for value in given if isinstance(value, int)]
-    fixed = Fixed(net, sizes)
+    model = Model(job, way)
+    given = model.inputs(model.data)
+    tensors = tuple(value for value in given if isinstance(value, Tensor))
+    fixed = Fixed(model.net, given[len(tensors) :])
     twin, os.environ[SWITCH] = copy.deepcopy(fixed), WAYS[way]
     graphed: Any = torch.cuda.make_graphed_callables(
-        fixed, tuple(tensors), allow_unused_input=True
+        fixed, tensors, allow_unused_input=True
     )
-    outputs = zip(twin(*tensors), graphed(*tensors), strict=True)
-    apart = [float((a - b).detach().abs().max()) for a, b in outputs]
-    calls = {
-        name: _step(way, each, lambda _: tuple(tensors), data)
-        for name, each in (("eager", twin), ("graphed", graphed))
-    }
-    return {"apart": max(apart), "methods": job.outcomes(calls, 0.5)}
+    torch.testing.assert_close(graphed(*tensors), twin(*tensors), rtol=1e-3, atol=1e-4)
+    both = {"eager": twin, "graphed": graphed}
+    calls = {name: model.step(net, lambda _: tensors) for name, net in both.items()}
+    return {"methods": job.outcomes(calls, 0.5)}
 
 
 def launches(job: Job) -> Cases:
@@ -222,26 +248,24 @@ def launches(job: Job) -> Cases:
 
 
 def _launches(job: Job, what: str, way: str) -> Row:
-    data, _ = job.mini_batch("PROTEINS", BATCH_SIZE)
-    call: Call = _step(way, *_model(way, data, job), data)
+    model, on_cpu = Model(job, way), job.device == "cpu"
+    call = model.step()
     if what == "operator":
-        batch = with_noise(data.edge_index.cpu(), data.batch.cpu(), 32)
-        call = operator_pass(way, batch.to(job.device, torch.float))
+        data = model.data.cpu()
+        batch = with_noise(data.edge_index, data.batch, SPECS["PROTEINS"].clusters)
+        call = SwitchedPass(way, batch.to(job.device, torch.float))
     for _ in range(3):
         call()
-    activities = [ProfilerActivity.CPU]
-    if job.device != "cpu":
-        activities.append(ProfilerActivity.CUDA)
-        torch.cuda.synchronize()
-    with profile(activities=activities) as found:
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    with profile(activities=activities[: 1 if on_cpu else 2]) as found:
         call()
-        if job.device != "cpu":
+        if not on_cpu:
             torch.cuda.synchronize()
-    where = "CPU" if job.device == "cpu" else "CUDA"
     kernels = [
         (e.key, e.count, (e.self_device_time_total or e.self_cpu_time_total) / 1e6)
         for e in found.key_averages()
-        if e.device_type.name == where and not getattr(e, "is_user_annotation", False)
+        if e.device_type.name == ("CPU" if on_cpu else "CUDA")
+        and not getattr(e, "is_user_annotation", False)
     ]
     kernels.sort(key=lambda kernel: -kernel[2])
     return {
@@ -260,30 +284,28 @@ def tests(job: Job) -> Cases:
 
 
 def _tests(path: Path, seconds: float) -> Row:
-    """Run a file, with no plugin and no conftest, which ask for hypothesis."""
+    """Run a file, without the cache and the conftest, which asks for hypothesis."""
     options = ("-v", "-rfE", "--noconftest", "-p", "no:cacheprovider", "-m", "cuda")
-    run = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, str(path)],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "300"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    try:
-        text, status = run.communicate(timeout=seconds)[0], "ok"
-    except subprocess.TimeoutExpired:
-        run.kill()
-        text, status = run.communicate()[0], f"over {seconds:g} s"
-    if run.returncode > 0:
-        status = f"exit status {run.returncode}"
+    ) as run:
+        try:
+            text = run.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            run.kill()
+            text = run.communicate()[0] + f"\nover {seconds:g} s"
     lines = text.strip().splitlines()
     ends = re.findall(r" (PASSED|FAILED|SKIPPED|ERROR)\b.*%\]$", text, re.MULTILINE)
     return {
-        "status": status,
-        "counts": {end.lower(): ends.count(end) for end in dict.fromkeys(ends)},
+        "status": "ok" if run.returncode == 0 else f"exit status {run.returncode}",
+        "counts": ", ".join(f"{ends.count(e)} {e}" for e in dict.fromkeys(ends)),
         "failures": [line for line in lines if re.match("FAILED |ERROR ", line)],
-        "last": lines[-1] if lines else "",
+        "last": lines[-1],
     }
 
 

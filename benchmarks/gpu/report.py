@@ -1,12 +1,10 @@
 """Tables and a picture of what was measured on a card, from its JSON alone."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.device import AUTO, PYG, TORCH
-from benchmarks.report import NONE, digits, memory_cell, ratio_cell, table, time_cell
+from benchmarks.report import digits, memory_cell, ratio_cell, table, time_cell
 from benchmarks.results import Result, load
 
 Rows = Sequence[Result]
@@ -15,209 +13,139 @@ Rows = Sequence[Result]
 def write_report(name: str, folder: Path) -> list[Path]:
     """Write NAME.md, and NAME.png where matplotlib is there."""
     result: Any = load(name, folder)
-    parts = result["parts"]
-    device = measured(parts["card"])
-    card: Result = device[0] if device else {}
-    sections = [f"# {card.get('name', name)}", _describe(result, card)]
+    card = (*_measured(result["parts"]["card"]), {})[0]
+    run, made_by = result["run"], "; ".join(f"{k}: {v}" for k, v in card.items())
+    versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
+    sections = [f"# {name}", f"`{run['command']}`; {versions}. {made_by}"]
     for part, (title, tables) in TABLES.items():
-        if part not in parts:
+        if (record := result["parts"].get(part)) is None:
             continue
-        record = parts[part]
-        made = f"{record['date'][:10]}, commit {record['commit']}"
-        sections += [f"## {title}", f"{made}; {record.get('seconds', NONE)} s."]
-        sections += tables(measured(record), card) if measured(record) else []
-        if faults := [*failures(record)]:
-            sections.append("Without a result:\n\n" + "\n".join(faults))
+        when, seconds = record["date"][:10], record.get("seconds")
+        sections += [f"## {title}", f"{when}, commit {record['commit']}; {seconds} s."]
+        if cases := _measured(record):
+            sections += tables(cases, card)
+        if faults := _faults(record):
+            sections.append("\n".join(["Without a result:", "", *faults]))
     path = folder / f"{name}.md"
     path.write_text("\n\n".join(sections) + "\n")
-    return [path, *_draw(name, folder, result, card)]
+    return [path, *_draw(path.with_suffix(".png"), result, card)]
 
 
-def measured(record: Result) -> list[Result]:
-    """The cases of a part that have figures."""
+def _measured(record: Result) -> list[Result]:
+    """The cases of a part that have figures, besides a name and a status."""
     return [case for case in record["cases"] if len(case) > 2]
 
 
-def failures(record: Result) -> list[str]:
+def _faults(record: Result) -> list[str]:
     """What has no figures, and why."""
-    lines = [f"- the part: {record['status']}"] if record["status"] != "ok" else []
+    found = [("the part", record)]
     for case in record["cases"]:
-        for each in (case, *case.get("methods", ())):
-            if each["status"] != "ok":
-                method = f", {each['name']}" if each is not case else ""
-                lines.append(f"- {case['case']}{method}: {each['status']}")
-    return lines
+        found.append((case["case"], case))
+        methods = case.get("methods", ())
+        found += [(f"{case['case']}, {method['name']}", method) for method in methods]
+    return [f"- {k}: {v['status']}" for k, v in found if v["status"] != "ok"]
 
 
-def _describe(result: Result, card: Result) -> str:
-    run = result["run"]
-    versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
-    text = f"`{run['command']}`; Python {run['python']}, {versions}."
-    if card:
-        speeds = ", ".join(
-            f"{value / 1e12:.3g} TFLOP/s {dtype}"
-            for dtype, value in card["flops_a_second"].items()
-        )
-        text += (
-            f" CUDA {card.get('cuda')}, {card.get('memory_gib', 0):.0f} GiB; "
-            f"`auto` is {card['executor']}; measured: a large copy "
-            f"{card['bytes_a_second'] / 1e9:,.0f} GB/s, large products {speeds}."
-        )
-    return text
-
-
-def _methods(case: Result) -> dict[str, Result]:
-    return {method["name"]: method for method in case["methods"]}
-
-
-def _floor(case: Result, card: Result) -> tuple[float, float]:
-    """Seconds to move the bytes, and for the dense products at their best."""
-    speed = card["flops_a_second"][case["dtype"]]
-    return case["least_bytes"] / card["bytes_a_second"], case["least_flops"] / speed
+def _compare(cases: Rows, _: Result) -> list[str]:
+    """Milliseconds of each method, how many times the first's, and memory."""
+    names = [method["name"] for method in cases[0]["methods"]]
+    rows = []
+    for case in cases:
+        first, *others = methods = case["methods"]
+        cells = [*map(time_cell, methods), *(ratio_cell(m, first) for m in others)]
+        name = case["case"] + " *" * case.get("made_up", False)
+        rows.append([name, *cells, *map(memory_cell, methods)])
+    head = ["", *(f"{name}, ms" for name in names), *(f"x {n}" for n in names[1:])]
+    return [table([*head, *(f"{name}, MiB" for name in names)], rows)]
 
 
 def _operator(cases: Rows, card: Result) -> list[str]:
-    times, memory = [], []
+    rows = []
     for case in cases:
-        batch, methods = case["batch"], _methods(case)
-        auto, others = methods[AUTO], (methods[TORCH], methods[PYG])
-        name = f"{case['case']}{' *' * case['made_up']}"
-        sizes = "/".join(f"{batch[key]:,}" for key in ("nodes", "edges", "max_nodes"))
-        floors = _floor(case, card) if card else ()
-        least = max(floors, default=None)
-        over = auto["time"] and least and auto["time"]["median"] / least
-        row = [name, f"{batch['graphs']}/{sizes}", batch["clusters"]]
-        row += [time_cell(m) for m in (auto, *others)]
-        row += [ratio_cell(m, auto) for m in others]
-        times.append([*row, *(digits(1e3 * f) for f in floors), digits(over or None)])
-        moved = case["kernel_bytes"]
-        traffic = moved and digits(moved / 2**20)
-        bytes_ = [digits(case["least_bytes"] / 2**20), traffic or NONE]
-        errors = [_error(m) for m in (auto, *others)]
-        memory.append([name, *map(memory_cell, (auto, *others)), *bytes_, *errors])
-    head = ["set, dtype", "B/N/E/M", "K", "ours, ms", "torch operations", "PyG"]
-    head += ["torch/ours", "PyG/ours", "bytes, ms", "products, ms", "over floor"]
-    columns = [head[0], "ours", "torch operations", "PyG", "must move", "kernels"]
+        batch, moved, time = case["batch"], case["kernel_bytes"], case["methods"][0]
+        floor, over = _floor(case, card) if card else None, None
+        if floor and time["time"]:
+            over = time["time"]["median"] / floor
+        sizes = "/".join(f"{batch[k]:,}" for k in ("graphs", "nodes", "edges"))
+        mebibytes = [size and size / 2**20 for size in (case["least_bytes"], moved)]
+        least = [digits(floor and 1e3 * floor), digits(over)]
+        errors = [f"{m['error']:.1e}" if "error" in m else "" for m in case["methods"]]
+        largest = f"{batch['max_nodes']:,}/{batch['clusters']}"
+        cells = [f"{sizes}/{largest}", *least, *map(digits, mebibytes), *errors]
+        rows.append([case["case"], *cells])
+    names = [f"error, {method['name']}" for method in cases[0]["methods"]]
+    head = ["", "B/N/E/M/K", "floor, ms", "auto over it", "MiB to move", "by kernels"]
     return [
-        "Forward and backward, milliseconds, median (quartiles). *torch operations* is "
-        "this package without Triton. *bytes*: what a step must move, each number once "
-        "each way, at the speed of a large copy; *products*: its dense products at the "
-        "speed of large ones; the floor is the larger. `*`: random graphs of the same "
-        "nodes and edges as the set's.",
-        table(head, times),
-        "Peak MiB above the inputs; MiB that a step must move, and that the kernels "
-        "say they move; largest relative error of an output or gradient against "
-        "float64:",
-        table(
-            [*columns, "error of ours", "of torch operations", "of PyG"],
-            memory,
-        ),
+        "Forward and backward, median (quartiles), and peak memory above the inputs. "
+        "`auto` and `torch operations` are this package, with and without Triton. "
+        "`*`: random graphs of the same nodes and edges as the set's.",
+        *_compare(cases, card),
+        "The floor: what a step must move, each number once each way, at the speed of "
+        "a large copy, or its dense products at the speed of large ones, whichever "
+        "takes longer. *By kernels*: what these say they move. Errors are the largest "
+        "relative one of an output or gradient, against float64.",
+        table([*head, *names], rows),
     ]
 
 
-def _error(method: Result) -> str:
-    return f"{method['error']:.1e}" if "error" in method else method["status"]
+def _floor(case: Result, card: Result) -> float:
+    """Seconds."""
+    speed = card["flops_a_second"][case["dtype"]]
+    moved = case["least_bytes"] / card["bytes_a_second"]
+    return float(max(moved, case["least_flops"] / speed))
 
 
 def _steps(cases: Rows, card: Result) -> list[str]:
-    del card
-    rows = []
-    for case in cases:
-        methods = [_methods(case)[way] for way in (AUTO, TORCH, PYG)]
-        ratios = [ratio_cell(method, methods[0]) for method in methods[1:]]
-        name = case["case"] + " *" * case["made_up"]
-        rows.append([name, *map(time_cell, methods), *ratios])
-        rows[-1] += map(memory_cell, methods)
-    ways = ["ours", "torch operations", "PyG"]
-    head = ["set", *ways, "torch/ours", "PyG/ours", *(f"MiB, {way}" for way in ways)]
     return [
-        "Milliseconds of a step, float32, 20 graphs on the device already: padding for "
-        "PyG, forward, losses, backward, Adam, the loss read.",
-        table(head, rows),
+        "A step of PyG's example model, float32, 20 graphs that are on the device "
+        "already: padding for PyG, forward, losses, backward, Adam, the loss read.",
+        *_compare(cases, card),
     ]
 
 
 def _grid(cases: Rows, card: Result) -> list[str]:
-    del card
-    cells: dict[tuple[int, int], dict[int, str]] = {}
     ratios = []
     for case in cases:
-        auto, pyg = (_methods(case)[way] for way in (AUTO, PYG))
-        where = cells.setdefault((case["b"], case["k"]), {})
-        where[case["n"]] = ratio_cell(pyg, auto)
-        if auto["time"] and pyg["time"]:
-            ratio = pyg["time"]["median"] / auto["time"]["median"]
-            ratios.append((ratio, case["case"]))
-    sizes = sorted({case["n"] for case in cases})
-    rows = [[*bk, *(row.get(n, NONE) for n in sizes)] for bk, row in cells.items()]
-    text = "Time of PyG over ours, even graphs, float32."
-    if ratios:
-        slower = sum(ratio < 1 for ratio, _ in ratios)
-        worst, where_worst = min(ratios)
-        middle = statistics.median(ratio for ratio, _ in ratios)
-        text += (
-            f" Worst: {worst:.2f} at {where_worst}; below 1 at {slower} of "
-            f"{len(ratios)} points; median {middle:.2f}."
-        )
-    return [text, table(["graphs", "K", *(f"n = {n}" for n in sizes)], rows)]
-
-
-def _pairs(cases: Rows, card: Result) -> list[str]:
-    """The same two ways."""
-    del card
-    rows = []
-    for case in cases:
-        eager, other = case["methods"]
-        more = digits(case["first"]) if "first" in case else f"{case['apart']:.1e}"
-        cells = [time_cell(eager), time_cell(other), ratio_cell(eager, other), more]
-        rows.append([case["case"], *cells])
-    kind, last = "graphed", "largest difference of outputs"
-    if "first" in cases[0]:
-        kind, last = "compiled", "first call, s"
-    head = ["method", "eager, ms", f"{kind}, ms", f"eager/{kind}", last]
+        ours, pyg = (method["time"] for method in case["methods"])
+        if ours and pyg:
+            ratios.append((pyg["median"] / ours["median"], case["case"]))
+    slower = sum(ratio < 1 for ratio, _ in ratios)
+    worst = "Worst: {:.2f} at {}; ".format(*min(ratios)) if ratios else ""
     return [
-        "A training step on 20 graphs of PROTEINS; for CUDA graphs all sizes are fixed "
-        "and PyG's graphs padded before.",
-        table(head, rows),
+        "Forward and backward on even random graphs, float32. Time of PyG over ours. "
+        f"{worst}below 1 at {slower} of {len(ratios)} points.",
+        *_compare(cases, card),
     ]
 
 
-def _launches(cases: Rows, card: Result) -> list[str]:
-    del card
+def _launches(cases: Rows, _: Result) -> list[str]:
     rows = [[c["case"], c["launches"], digits(1e3 * c["seconds"])] for c in cases]
     sections = [table(["on 20 graphs of PROTEINS", "launches", "ms in them"], rows)]
     for case in cases:
-        longest = [
-            [f"`{name[:80]}`", n, digits(1e6 * s)] for name, n, s in case["longest"]
-        ]
-        sections += [f"{case['case']}:", table(["kernel", "times", "µs"], longest)]
+        rows = [[f"`{k[:80]}`", n, digits(1e6 * s)] for k, n, s in case["longest"]]
+        sections.append(table([case["case"], "times", "µs"], rows))
     return sections
 
 
-def _tests(cases: Rows, card: Result) -> list[str]:
-    del card
-    rows = []
-    for case in cases:
-        counts = ", ".join(f"{n} {end}" for end, n in case["counts"].items())
-        rows.append([case["case"], counts, case["last"].strip("= ")])
+def _tests(cases: Rows, _: Result) -> list[str]:
+    rows = [[case["case"], case["counts"], case["last"].strip("= ")] for case in cases]
     failed = [f"- `{line}`" for case in cases for line in case["failures"]]
     return [table(["file", "tests", "last line"], rows), "\n".join(failed)]
 
 
-def _draw(name: str, folder: Path, result: Result, card: Result) -> list[Path]:
-    """The operators' times in float32, if there is a picture to draw and a way to."""
-    part = result["parts"].get("operator", {"cases": []})
-    cases = [c for c in measured(part) if c["dtype"] == "float32"]
-    some = [m for c in cases for m in c["methods"] if m["time"]]
+def _draw(path: Path, result: Result, card: Result) -> list[Path]:
+    """The operators' times in float32, if there are any and a way to draw them."""
+    cases = _measured(result["parts"].get("operator", {"cases": []}))
+    sets = [c for c in cases if c["dtype"] == "float32"]
     try:
         from benchmarks.pictures import FIGURES
     except ImportError:
         return []
-    if not (card and some):
+    if not (card and any(m["time"] for entry in sets for m in entry["methods"])):
         return []
-    sets = [{**c, "floor": {"median": max(_floor(c, card))}} for c in cases]
+    for entry in sets:
+        entry["floor"] = {"median": _floor(entry, card)}
     run = {**result["run"], "machine": {"cpu": card["name"]}}
-    path = folder / f"{name}.png"
     draw = FIGURES["operator"]["operator_time"]
     draw({"datasets": sets, "run": run}).savefig(path, dpi=150)
     return [path]
@@ -228,8 +156,8 @@ TABLES: dict[str, tuple[str, Callable[[Rows, Result], list[str]]]] = {
     "operator": ("Operator", _operator),
     "steps": ("Training step", _steps),
     "grid": ("Grid", _grid),
-    "compiled": ("torch.compile", _pairs),
-    "capture": ("CUDA graphs", _pairs),
+    "compiled": ("torch.compile, a training step on 20 graphs of PROTEINS", _compare),
+    "capture": ("CUDA graphs, the same step; PyG's graphs padded before", _compare),
     "launches": ("Launches", _launches),
     "tests": ("Tests", _tests),
 }
