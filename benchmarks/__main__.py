@@ -1,7 +1,7 @@
 """The command line: `python -m benchmarks {operator,...,gpu,report,all}`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ from benchmarks import backends, growth, operators, training_step
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.runner import run_gpu
 from benchmarks.report import write_report
-from benchmarks.results import FOLDER, save
+from benchmarks.results import FOLDER, Results, save
 from benchmarks.sets import Settings, make_parser
 
-BENCHMARKS: dict[str, Callable[[Settings], Iterator[dict[str, Any]]]] = {
+BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
     "operator": operators.run,
     "training_step": training_step.run,
+    "compiled": training_step.run_compiled,
     "growth": growth.run,
     "backends": backends.run,
 }

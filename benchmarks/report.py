@@ -25,9 +25,8 @@ def write_report(folder: Path) -> list[Path]:
         if names := ", ".join(result.get("absent", ())):
             sections.append(f"Absent, not measured: {names}.")
         for picture, draw in FIGURES.get(name, {}).items():
-            path = folder / f"{picture}.png"
-            draw(result).savefig(path, dpi=150)
-            written.append(path)
+            written.append(folder / f"{picture}.png")
+            draw(result).savefig(written[-1], dpi=150)
     report = folder / "report.md"
     report.write_text("\n\n".join(sections) + "\n")
     return [report, *written]
@@ -44,28 +43,30 @@ def operator(result: Result) -> list[str]:
         "where the peer has it within (tgp).",
         _ratios(sets),
         "Milliseconds, median (quartiles):",
-        per_method(sets, time_cell),
+        _per_method(sets, time_cell),
         "Peak memory above the inputs, MiB, each in its own process:",
-        per_method(sets, memory_cell),
+        _per_method(sets, memory_cell),
         "What the methods compute:",
         table(["method", "computes"], [[_name(m), m["computes"]] for m in methods]),
     ]
 
 
 def training_step(result: Result) -> list[str]:
-    """Seconds of training."""
-    rows = []
-    for entry in result["datasets"]:
-        steps, (ours, *others) = entry["steps"], entry["methods"]
-        times = [time_cell(m, steps) for m in (ours, *others)]
-        ratios = [ratio_cell(m, ours) for m in others]
-        rows.append([entry["dataset"], f"{entry['graphs']} / {steps}", *times, *ratios])
-    head = ["set", "graphs / steps", "pyg-diffpool", "PyG, padded per batch"]
-    head += ["PyG, dense loader", "x padded per batch", "x dense loader"]
+    """Milliseconds of a step."""
     return [
         "Milliseconds a step, median (quartiles): data loading, PyG's example model of "
         "two levels, losses, Adam, batches of 20 graphs, the same graphs for all.",
-        table(head, rows),
+        compare(result["datasets"], "dataset"),
+    ]
+
+
+def compiled(result: Result) -> list[str]:
+    """Milliseconds of a step, and seconds of compilation."""
+    first = [f"{entry['first_seconds']:.0f}" for entry in result["datasets"]]
+    return [
+        "`DiffPoolNet`, 64 channels, 16 and 4 clusters, 20 graphs; one compiled graph "
+        f"for all sizes. Seconds of the first steps: {', '.join(first)}.",
+        compare(result["datasets"], "dataset"),
     ]
 
 
@@ -112,9 +113,28 @@ def backends(result: Result) -> list[str]:
 TABLES: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "operator": ("Operator", operator),
     "training_step": ("Training step", training_step),
+    "compiled": ("Compiled training step", compiled),
     "growth": ("Growth", growth),
     "backends": ("Backends", backends),
 }
+
+
+def compare(cases: Sequence[Result], name: str) -> str:
+    """Milliseconds of each method, how many times the first's, and MiB if known.
+
+    `*` marks cases on made-up graphs.
+    """
+    names = [method["name"] for case in cases[:1] for method in case["methods"]]
+    has_peaks = any("peak_bytes" in m for case in cases for m in case["methods"])
+    rows = []
+    for case in cases:
+        first, *others = methods = case["methods"]
+        cells = [time_cell(method, case.get("steps", 1)) for method in methods]
+        cells += [ratio_cell(method, first) for method in others]
+        cells += map(memory_cell, methods if has_peaks else ())
+        rows.append([case[name] + " *" * case.get("made_up", False), *cells])
+    head = ["", *(f"{name}, ms" for name in names), *(f"x {n}" for n in names[1:])]
+    return table([*head, *(f"{name}, MiB" for name in names if has_peaks)], rows)
 
 
 def _ratios(sets: Sequence[Result]) -> str:
@@ -123,20 +143,18 @@ def _ratios(sets: Sequence[Result]) -> str:
         batch = entry["batch"]
         methods = {m["name"]: m for m in entry["methods"]}
         ours = {False: methods["auto"], True: methods["auto + layer"]}
-        ratios = [
-            ratio_cell(m, ours[m["with_layer"]]) for m in map(methods.get, PEERS) if m
-        ]
+        peers = [methods[name] for name in PEERS if name in methods]
         over = methods["auto"]["time"]["median"] / entry["floor"]["median"]
         sizes = " / ".join(f"{batch[key]:,}" for key in ("nodes", "edges", "max_nodes"))
         row = [f"{entry['dataset']}, {batch['graphs']} graphs", sizes]
-        row += [batch["clusters"], time_cell(methods["auto"]), *ratios, f"{over:.1f}"]
-        rows.append(row)
+        row += [batch["clusters"], time_cell(methods["auto"])]
+        row += [ratio_cell(peer, ours[peer["with_layer"]]) for peer in peers]
+        rows.append([*row, f"{over:.1f}"])
     head = ["mini-batch", "N / E / M", "K", "ours, ms", "x PyG", "x tgp diff"]
     return table([*head, "x tgp diff_u", "time over floor"], rows)
 
 
-def per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
-    """A line for each method, a column for each set."""
+def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
     rows = [
         [_name(same[0]), *map(cell, same)]
         for same in zip(*(entry["methods"] for entry in sets), strict=True)
@@ -175,7 +193,7 @@ def _status(method: Result) -> str:
 
 
 def digits(value: float | None) -> str:
-    """Three digits."""
+    """Three of them."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

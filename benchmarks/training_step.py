@@ -11,7 +11,8 @@ assignment GNN gives K channels there and 64 here, as PyG's `GraphSAGE` has it. 
 norm counts padding there and does not here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,8 +26,9 @@ from torch_geometric.nn import MLP, DenseSAGEConv, GraphSAGE, dense_diff_pool
 from torch_geometric.transforms import ToDense
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
+from benchmarks.results import Result, Results
 from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw, measure_sets
-from benchmarks.timing import Budget, Call, interleave
+from benchmarks.timing import Budget, Call, clock, interleave
 from pyg_diffpool import DiffPool, DiffPoolNet
 
 DENSE_LIMIT = 4e9
@@ -37,12 +39,32 @@ Inputs = tuple[Any, ...]  # of a net
 OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense loader"
 
 
-def run(settings: Settings) -> Iterator[dict[str, Any]]:
+def run(settings: Settings) -> Results:
     """Measure on all data sets that are there; once more after each set."""
 
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> dict[str, Any]:
+    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
         steps = 3 if settings.quick else spec.steps
         return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
+
+    yield from measure_sets(settings, measure_set)
+
+
+def run_compiled(settings: Settings) -> Results:
+    """Steps of `DiffPoolNet` as they are, and by one compiled graph for all sizes."""
+
+    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
+        batches, net, steps = prepare_steps(
+            spec.name, dataset, 1 if settings.quick else 4
+        )
+        torch.compiler.reset()
+        compiled: Any = torch.compile(net, fullgraph=True, dynamic=True)
+        first = clock(partial(steps, compiled))
+        calls = {"eager": partial(steps, net), "compiled": partial(steps, compiled)}
+        samples = interleave(calls, Budget(0.0 if settings.quick else 5.0))
+        methods = [
+            {"name": name, "status": "ok", "time": t} for name, t in samples.items()
+        ]
+        return {"steps": len(batches), "first_seconds": first, "methods": methods}
 
     yield from measure_sets(settings, measure_set)
 
@@ -57,7 +79,7 @@ def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[
     return graphs
 
 
-def measure(graphs: list[Data], settings: Settings) -> dict[str, Any]:
+def measure(graphs: list[Data], settings: Settings) -> Result:
     """Seconds for one run through `graphs`, by each side."""
     widths = graphs[0].num_features, int(max(data.y.max() for data in graphs)) + 1
     max_nodes = max(int(data.num_nodes or 0) for data in graphs)
@@ -81,8 +103,8 @@ def measure(graphs: list[Data], settings: Settings) -> dict[str, Any]:
     samples = interleave(calls, budget)
     steps = -(-len(graphs) // BATCH_SIZE)
     sizes = {"graphs": len(graphs), "steps": steps, "max_nodes": max_nodes}
-    methods: list[dict[str, Any]] = [
-        {"name": name, "status": "ok", "time": samples[name].as_dict()}
+    methods: list[Result] = [
+        {"name": name, "status": "ok", "time": samples[name]}
         if name in samples
         else {"name": name, "status": "too large", "time": None}
         for name in (OURS, PADDING, DENSE)

@@ -19,7 +19,7 @@ from benchmarks.methods import METHODS, assert_same, training_pass  # noqa: E402
 from benchmarks.report import write_report  # noqa: E402
 from benchmarks.results import load, save  # noqa: E402
 from benchmarks.sets import Settings  # noqa: E402
-from benchmarks.timing import Budget, Sample, interleave  # noqa: E402
+from benchmarks.timing import Budget, interleave, summary  # noqa: E402
 
 QUICK = Settings(ROOT, quick=True)
 
@@ -103,9 +103,11 @@ def test_interleave_repeats_by_budget() -> None:
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
         Budget(1.0, at_least=3, at_most=7),
     )
-    assert samples["a"].repeats == samples["b"].repeats == 7
+    assert samples["a"]["repeats"] == samples["b"]["repeats"] == 7
     assert calls[-14:] == ["a", "b", "b", "a"] * 3 + ["a", "b"]
-    assert Sample.of([3.0, 1.0, 2.0]) == Sample(2.0, 1.5, 2.5, 3)
+    quartiles = {"median": 2.0, "q1": 1.5, "q3": 2.5}
+    assert summary([3.0, 1.0, 2.0]) == {**quartiles, "repeats": 3}
+    assert summary([2.0]) == {"median": 2.0, "q1": 2.0, "q3": 2.0, "repeats": 1}
 
 
 def test_training_step() -> None:

@@ -18,6 +18,7 @@ from benchmarks.results import FOLDER, load, save
 from benchmarks.sets import SPECS
 from torch_geometric.utils import contains_self_loops, is_undirected
 
+CUDA = f"@pytest.mark.{'cuda'}\n"  # by which this file would be taken for one of them
 QUICK = Job("cpu", quick=True, root="nowhere")
 
 
@@ -214,9 +215,9 @@ def test_cuda_tests_file_by_file(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "conftest.py").write_text("import absent_package")
     (tmp_path / "tests" / "test_it.py").write_text(
-        "import pytest\n"
-        "@pytest.mark.cuda\ndef test_right(): pass\n"
-        "@pytest.mark.cuda\ndef test_wrong(): assert 1 == 2\n"
+        f"import pytest\n{CUDA}"
+        f"def test_right(): pass\n{CUDA}"
+        "def test_wrong(): assert 1 == 2\n"
         "def test_unmarked(): 1 / 0\n"
     )
     monkeypatch.setattr(parts, "ROOT", tmp_path)

@@ -46,8 +46,7 @@ class Job:
         rows = {name: attempt(partial(self._peak, f)) for name, f in calls.items()}
         able = {name: f for name, f in calls.items() if rows[name]["status"] == "ok"}
         budget = Budget(0.0, at_most=3) if self.quick else Budget(seconds, at_most=40)
-        samples = interleave(able, budget, self.timer())
-        times = {name: sample.as_dict() for name, sample in samples.items()}
+        times = interleave(able, budget, self.timer())
         return [{"name": k, **row, "time": times.get(k)} for k, row in rows.items()]
 
     def timer(self) -> Timer:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import digits, memory_cell, ratio_cell, table, time_cell
+from benchmarks.report import compare, digits, table
 from benchmarks.results import Result, load
 
 Rows = Sequence[Result]
@@ -14,7 +14,8 @@ def write_report(name: str, folder: Path) -> list[Path]:
     """Write NAME.md, and NAME.png where matplotlib is there."""
     result: Any = load(name, folder)
     card = (*_measured(result["parts"]["card"]), {})[0]
-    run, made_by = result["run"], "; ".join(f"{k}: {v}" for k, v in card.items())
+    facts = [f"{k}: {v}" for k, v in card.items() if k not in ("case", "status")]
+    run, made_by = result["run"], "; ".join(facts)
     versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
     sections = [f"# {name}", f"`{run['command']}`; {versions}. {made_by}"]
     for part, (title, tables) in TABLES.items():
@@ -47,16 +48,7 @@ def _faults(record: Result) -> list[str]:
 
 
 def _compare(cases: Rows, _: Result) -> list[str]:
-    """Milliseconds of each method, how many times the first's, and memory."""
-    names = [method["name"] for method in cases[0]["methods"]]
-    rows = []
-    for case in cases:
-        first, *others = methods = case["methods"]
-        cells = [*map(time_cell, methods), *(ratio_cell(m, first) for m in others)]
-        name = case["case"] + " *" * case.get("made_up", False)
-        rows.append([name, *cells, *map(memory_cell, methods)])
-    head = ["", *(f"{name}, ms" for name in names), *(f"x {n}" for n in names[1:])]
-    return [table([*head, *(f"{name}, MiB" for name in names)], rows)]
+    return [compare(cases, "case")]
 
 
 def _operator(cases: Rows, card: Result) -> list[str]:
@@ -79,7 +71,7 @@ def _operator(cases: Rows, card: Result) -> list[str]:
         "Forward and backward, median (quartiles), and peak memory above the inputs. "
         "`auto` and `torch operations` are this package, with and without Triton. "
         "`*`: random graphs of the same nodes and edges as the set's.",
-        *_compare(cases, card),
+        compare(cases, "case"),
         "The floor: what a step must move, each number once each way, at the speed of "
         "a large copy, or its dense products at the speed of large ones, whichever "
         "takes longer. *By kernels*: what these say they move. Errors are the largest "
@@ -95,15 +87,15 @@ def _floor(case: Result, card: Result) -> float:
     return float(max(moved, case["least_flops"] / speed))
 
 
-def _steps(cases: Rows, card: Result) -> list[str]:
+def _steps(cases: Rows, _: Result) -> list[str]:
     return [
         "A step of PyG's example model, float32, 20 graphs that are on the device "
         "already: padding for PyG, forward, losses, backward, Adam, the loss read.",
-        *_compare(cases, card),
+        compare(cases, "case"),
     ]
 
 
-def _grid(cases: Rows, card: Result) -> list[str]:
+def _grid(cases: Rows, _: Result) -> list[str]:
     ratios = []
     for case in cases:
         ours, pyg = (method["time"] for method in case["methods"])
@@ -114,7 +106,7 @@ def _grid(cases: Rows, card: Result) -> list[str]:
     return [
         "Forward and backward on even random graphs, float32. Time of PyG over ours. "
         f"{worst}below 1 at {slower} of {len(ratios)} points.",
-        *_compare(cases, card),
+        compare(cases, "case"),
     ]
 
 

@@ -26,7 +26,6 @@ from torch_geometric.nn.aggr import MaxAggregation, Set2Set
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
 from benchmarks.reproduce.settings import Training
-from benchmarks.reproduce.structure2vec import Structure2Vec
 from pyg_diffpool import DiffPoolNet, DiffPoolNetOutput, DiffPoolOutput, readout
 from pyg_diffpool._extras import require_extra
 from pyg_diffpool._minibatch import padded_graph
@@ -270,7 +269,6 @@ METHODS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
     "DiffPool": (itself, {}),
     "DiffPool-NoLP": (itself, {"link_weight": 0.0}),
     "DiffPool-Det": (itself, {"link_weight": 0.0, "learn_assignment": False}),
-    "S2V": (itself, {"gnn": Structure2Vec}),
     "DiffPool-Random": (at_random, {"link_weight": 0.0, "entropy_weight": 0.0}),
     "GraphSAGE": (lambda net, own, _: Flat(net, own, MaxAggregation()), {}),
     "Set2Set": (lambda net, own, _: Flat(net, own, Set2Set(own.hidden, 3), 2), {}),

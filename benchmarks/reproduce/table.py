@@ -90,7 +90,8 @@ class Table:
         for name in (name for name in self.sets if name not in self.absent):
             there, methods = self.read(name), self.options.methods or self.ROWS
             if self.options.report and not self.options.methods:
-                methods = [method for method in self.METHODS if method in there]
+                known = [*self.METHODS, *there]  # also a method that is no more
+                methods = [method for method in dict.fromkeys(known) if method in there]
             for method in methods:
                 folds = there.get(method, {})
                 missing = ",".join(str(f) for f in self.FOLDS if f not in folds)
