@@ -1,6 +1,7 @@
 """`python -m benchmarks gpu`, tried without a GPU."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks.batches import small_batch
 from benchmarks.gpu import device, parts
 from benchmarks.gpu.device import Job, even_batch, random_graph
 from benchmarks.gpu.report import write_report
@@ -175,6 +177,15 @@ def test_seconds_and_bytes_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one["time"]["median"] == pytest.approx(0.002)
     assert one["peak_bytes"] == 50
     assert other == {"name": "PyG", "status": "out of memory", "time": None}
+
+
+def test_only_one_way_is_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYG_DIFFPOOL_TRITON", "0")
+    seen = []
+    for way in device.WAYS:
+        device.SwitchedPass(way, small_batch())()
+        seen.append(os.environ.get("PYG_DIFFPOOL_TRITON"))
+    assert seen == [None, "0", None]
 
 
 def test_a_lost_device_ends_a_case() -> None:

@@ -22,10 +22,7 @@ from benchmarks.timing import Budget, Call, Timer, clock, interleave
 Row = dict[str, Any]
 SIZES = Path(__file__).with_name("sizes.json")
 """Nodes and edges of each graph of the operator benchmark's mini-batches."""
-SWITCH = "PYG_DIFFPOOL_TRITON"
-AUTO, TORCH, PYG = "auto", "torch operations", "PyG dense_diff_pool"
-WAYS = {AUTO: "1", TORCH: "0", PYG: "1"}
-"""The methods, each with the value of the switch."""
+AUTO, TORCH, PYG = WAYS = ("auto", "torch operations", "PyG dense_diff_pool")
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,8 @@ class Job:
         if self.device == "cpu":
             return {"peak_bytes": None}
         torch.cuda.synchronize()
+        for leaf in getattr(call, "leaves", ()):
+            leaf.grad = None
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
         call()
@@ -140,8 +139,15 @@ class SwitchedPass(TrainingPass):
 
     def __call__(self) -> Sequence[Tensor]:
         """Run."""
-        os.environ[SWITCH] = WAYS[self.way]
+        choose(self.way)
         return super().__call__()
+
+
+def choose(way: str) -> None:
+    """Let what follows run by torch's operations, or by Triton where that goes."""
+    os.environ.pop("PYG_DIFFPOOL_TRITON", None)
+    if way == TORCH:
+        os.environ["PYG_DIFFPOOL_TRITON"] = "0"
 
 
 def attempt(measure: Callable[[], Row]) -> Row:

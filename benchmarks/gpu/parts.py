@@ -24,13 +24,13 @@ from benchmarks.batches import PoolingBatch, with_noise
 from benchmarks.gpu.device import (
     AUTO,
     PYG,
-    SWITCH,
     TORCH,
     WAYS,
     Job,
     Row,
     SwitchedPass,
     attempt,
+    choose,
     even_batch,
 )
 from benchmarks.sets import BATCH_SIZE, SPECS
@@ -175,7 +175,7 @@ class Model:
         run = epoch(net or self.net, inputs or self.inputs, [self.data])
 
         def call() -> None:
-            os.environ[SWITCH] = WAYS[self.way]
+            choose(self.way)
             run()
 
         return call
@@ -231,7 +231,8 @@ def _capture(job: Job, way: str) -> Row:
     given = model.inputs(model.data)
     tensors = tuple(value for value in given if isinstance(value, Tensor))
     fixed = Fixed(model.net, given[len(tensors) :])
-    twin, os.environ[SWITCH] = copy.deepcopy(fixed), WAYS[way]
+    twin = copy.deepcopy(fixed)
+    choose(way)
     graphed: Any = torch.cuda.make_graphed_callables(
         fixed, tensors, allow_unused_input=True
     )
