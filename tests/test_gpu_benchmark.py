@@ -209,12 +209,12 @@ def test_the_kept_sizes_are_those_of_the_recorded_mini_batches(name: str) -> Non
 
 
 def test_random_graphs() -> None:
-    graph = random_graph(9, 20, np.random.default_rng(0))
+    graph = random_graph(9, 60, np.random.default_rng(0))
     assert graph.num_nodes == 9
-    assert graph.num_edges == 20
+    assert graph.num_edges == 60
     assert is_undirected(graph.edge_index)
     assert not contains_self_loops(graph.edge_index)
-    assert graph.edge_index.unique(dim=1).size(1) == 20
+    assert graph.edge_index.unique(dim=1).size(1) == 60
     batch = even_batch(3, 10, 4)
     assert batch.sizes.tolist() == [10] * 3
     assert torch.equal(*batch.batch[batch.edge_index])

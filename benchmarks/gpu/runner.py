@@ -81,12 +81,9 @@ def run_part(
         in_a_case = len(cases) > before and cases[-1]["status"] == RUNNING
         if in_a_case:
             cases[-1]["status"] = why
-        is_late = monotonic() - start >= seconds
-        if code == 0 or is_late or len(cases) == before:
+        may_go_on = in_a_case or code == LOST
+        if code == 0 or not may_go_on or monotonic() - start >= seconds:
             record["status"] = "ok" if code == 0 else why
-            break
-        if not in_a_case and code != LOST:
-            record["status"] = why
             break
     record["seconds"] = round(monotonic() - start, 1)
 
@@ -101,7 +98,7 @@ def follow(
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     if seconds <= 0:
         return 1, "no time was left"
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -117,8 +114,9 @@ def follow(
         start = monotonic()
         try:
             for line in process.stdout:
-                take(json.loads(line), cases)
-                keep()
+                if line.endswith("\n"):  # else it was killed within
+                    take(json.loads(line), cases)
+                    keep()
             code = process.wait()
         finally:
             timer.cancel()
