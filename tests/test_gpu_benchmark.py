@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import torch
 from benchmarks.batches import small_batch
 from benchmarks.gpu import device, parts
 from benchmarks.gpu.device import Job, even_batch, random_graph
-from benchmarks.gpu.report import write_report
-from benchmarks.gpu.runner import run_part
+from benchmarks.gpu.report import faults, write_report
+from benchmarks.gpu.runner import run_part, work
 from benchmarks.results import FOLDER, load, save
 from benchmarks.sets import SPECS
 from torch_geometric.utils import contains_self_loops, is_undirected
@@ -130,6 +131,30 @@ def test_a_process_that_cannot_start_is_no_endless_loop(tmp_path: Path) -> None:
     card = {"status": "exit status 1", "date": "", "commit": "", **record}
     save("lost", {"parts": {"card": card, "operator": card}}, tmp_path)
     assert "- the part: " in write_report("lost", tmp_path)[0].read_text()
+
+
+def test_a_case_tells_that_triton_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def measure() -> Any:
+        warnings.warn("Triton is not used: so", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        return {"figure": 1}
+
+    cases = iter([("skipped", measure), ("one", measure), ("two", lambda: 1 / 0)])
+    monkeypatch.setitem(parts.PARTS, "card", (lambda _: cases, 1.0))
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    work("card", skip=1, device="cpu", quick=True, root="")
+    said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [row["case"] for row in said] == ["one", "one", "two", "two"]
+    assert said[1]["warnings"] == ["Triton is not used: so"]
+    assert said[1]["figure"] == 1
+    assert said[3]["status"] == "ZeroDivisionError: division by zero"
+    record = {"status": "ok", "date": "", "commit": "", "cases": said[1::2]}
+    assert faults(record) == [
+        "- two: ZeroDivisionError: division by zero",
+        "- one warns: Triton is not used: so",
+    ]
 
 
 class Event:

@@ -25,8 +25,8 @@ def write_report(name: str, folder: Path) -> list[Path]:
         sections += [f"## {title}", f"{when}, commit {record['commit']}; {seconds} s."]
         if cases := _measured(record):
             sections += tables(cases, card)
-        if faults := _faults(record):
-            sections.append("\n".join(["Without a result:", "", *faults]))
+        if found := faults(record):
+            sections.append("\n".join(["Without a result, or warned:", "", *found]))
     path = folder / f"{name}.md"
     path.write_text("\n\n".join(sections) + "\n")
     return [path, *_draw(path.with_suffix(".png"), result, card)]
@@ -34,17 +34,20 @@ def write_report(name: str, folder: Path) -> list[Path]:
 
 def _measured(record: Result) -> list[Result]:
     """The cases of a part that have figures, besides a name and a status."""
-    return [case for case in record["cases"] if len(case) > 2]
+    about = {"case", "status", "warnings"}
+    return [case for case in record["cases"] if case.keys() - about]
 
 
-def _faults(record: Result) -> list[str]:
+def faults(record: Result) -> list[str]:
     """What has no figures, and why."""
     found = [("the part", record)]
     for case in record["cases"]:
         found.append((case["case"], case))
         methods = case.get("methods", ())
         found += [(f"{case['case']}, {method['name']}", method) for method in methods]
-    return [f"- {k}: {v['status']}" for k, v in found if v["status"] != "ok"]
+    failed = [f"- {k}: {v['status']}" for k, v in found if v["status"] != "ok"]
+    told = [(k, text) for k, v in found for text in v.get("warnings", ())]
+    return [*failed, *(f"- {k} warns: {text}" for k, text in told)]
 
 
 def _compare(cases: Rows, _: Result) -> list[str]:
