@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import compare, digits, table
+from benchmarks.report import NONE, compare, digits, table
 from benchmarks.results import Result, load
 
 Rows = Sequence[Result]
@@ -33,7 +33,7 @@ def write_report(name: str, folder: Path) -> list[Path]:
 
 
 def _measured(record: Result) -> list[Result]:
-    """The cases of a part that have figures, besides a name and a status."""
+    """The cases of a part that have figures."""
     about = {"case", "status", "warnings"}
     return [case for case in record["cases"] if case.keys() - about]
 
@@ -57,37 +57,35 @@ def _compare(cases: Rows, _: Result) -> list[str]:
 def _operator(cases: Rows, card: Result) -> list[str]:
     rows = []
     for case in cases:
-        batch, moved, time = case["batch"], case["kernel_bytes"], case["methods"][0]
-        floor, over = _floor(case, card) if card else None, None
-        if floor and time["time"]:
-            over = time["time"]["median"] / floor
-        sizes = "/".join(f"{batch[k]:,}" for k in ("graphs", "nodes", "edges"))
-        mebibytes = [size and size / 2**20 for size in (case["least_bytes"], moved)]
-        least = [digits(floor and 1e3 * floor), digits(over)]
-        errors = [f"{m['error']:.1e}" if "error" in m else "" for m in case["methods"]]
-        largest = f"{batch['max_nodes']:,}/{batch['clusters']}"
-        cells = [f"{sizes}/{largest}", *least, *map(digits, mebibytes), *errors]
-        rows.append([case["case"], *cells])
+        sizes = ("graphs", "nodes", "edges", "max_nodes", "clusters")
+        row = [case["case"], "/".join(f"{case['batch'][key]:,}" for key in sizes)]
+        floors, time = _floors(case, card) if card else (), case["methods"][0]["time"]
+        row += [digits(1e3 * floor) for floor in floors] or [NONE] * 2
+        row.append(digits(time["median"] / max(floors)) if floors and time else NONE)
+        for moved in (case["least_bytes"], case["kernel_bytes"]):
+            row.append(digits(moved and moved / 2**20))
+        errors = [method.get("error") for method in case["methods"]]
+        rows.append([*row, *(NONE if e is None else f"{e:.1e}" for e in errors)])
     names = [f"error, {method['name']}" for method in cases[0]["methods"]]
-    head = ["", "B/N/E/M/K", "floor, ms", "auto over it", "MiB to move", "by kernels"]
+    head = ["", "B/N/E/M/K", "bytes, ms", "products, ms", "auto over the larger"]
+    head += ["MiB to move", "by kernels"]
     return [
         "Forward and backward, median (quartiles), and peak memory above the inputs. "
         "`auto` and `torch operations` are this package, with and without Triton. "
         "`*`: random graphs of the same nodes and edges as the set's.",
         compare(cases, "case"),
-        "The floor: what a step must move, each number once each way, at the speed of "
-        "a large copy, or its dense products at the speed of large ones, whichever "
-        "takes longer. *By kernels*: what these say they move. Errors are the largest "
-        "relative one of an output or gradient, against float64.",
+        "Two floors: *bytes*, what a step must move, each number once each way, at the "
+        "speed of a large copy; *products*, its dense ones at the speed of large ones. "
+        "*By kernels*: what these say they move. Errors are the largest relative one "
+        "of an output or gradient, against float64.",
         table([*head, *names], rows),
     ]
 
 
-def _floor(case: Result, card: Result) -> float:
-    """Seconds."""
+def _floors(case: Result, card: Result) -> tuple[float, float]:
+    """Seconds of the bytes and of the products."""
     speed = card["flops_a_second"][case["dtype"]]
-    moved = case["least_bytes"] / card["bytes_a_second"]
-    return float(max(moved, case["least_flops"] / speed))
+    return case["least_bytes"] / card["bytes_a_second"], case["least_flops"] / speed
 
 
 def _steps(cases: Rows, _: Result) -> list[str]:
@@ -139,7 +137,7 @@ def _draw(path: Path, result: Result, card: Result) -> list[Path]:
     if not (card and any(m["time"] for entry in sets for m in entry["methods"])):
         return []
     for entry in sets:
-        entry["floor"] = {"median": _floor(entry, card)}
+        entry["floor"] = {"median": max(_floors(entry, card))}
     run = {**result["run"], "machine": {"cpu": card["name"]}}
     draw = FIGURES["operator"]["operator_time"]
     draw({"datasets": sets, "run": run}).savefig(path, dpi=150)
