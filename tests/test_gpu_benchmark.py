@@ -57,7 +57,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
 
 def test_training_steps_compiled_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda net: net)
-    rows = [next(each(QUICK))[1]() for each in (parts.compiled, parts.steps)]
+    rows = [parts.compiled(QUICK, device.AUTO), parts.steps(QUICK, "ENZYMES")]
     assert [len(row["methods"]) for row in rows] == [2, 3]
     assert all(m["status"] == "ok" for row in rows for m in row["methods"])
 
@@ -141,8 +141,11 @@ def test_a_case_tells_that_triton_is_not_used(
         warnings.warn("something else", stacklevel=1)
         return {"figure": 1}
 
-    cases = iter([("skipped", measure), ("one", measure), ("two", lambda: 1 / 0)])
-    monkeypatch.setitem(parts.PARTS, "card", (lambda _: cases, 1.0))
+    part = parts.Part(
+        lambda _, name: measure() if name == "one" else 1 / 0,
+        *(1.0, lambda _: [("skipped",), ("one",), ("two",)]),
+    )
+    monkeypatch.setitem(parts.PARTS, "card", part)
     monkeypatch.setattr(os, "dup2", lambda *_: None)
     work("card", skip=1, device="cpu", quick=True, root="")
     said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -246,8 +249,8 @@ def test_random_graphs() -> None:
 
 
 def test_cuda_tests_file_by_file(tmp_path: Path, monkeypatch: Any) -> None:
-    names = [name for name, _ in parts.tests(QUICK)]
-    assert "tests/test_device.py" in names
+    cases = parts.PARTS["tests"].cases
+    assert ("tests/test_device.py",) in cases(QUICK)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "conftest.py").write_text("import absent_package")
     (tmp_path / "tests" / "test_it.py").write_text(
@@ -257,8 +260,8 @@ def test_cuda_tests_file_by_file(tmp_path: Path, monkeypatch: Any) -> None:
         "def test_unmarked(): 1 / 0\n"
     )
     monkeypatch.setattr(parts, "ROOT", tmp_path)
-    ((_, run),) = parts.tests(QUICK)
-    row = run()
+    assert cases(QUICK) == [("tests/test_it.py",)]
+    row = parts.tests(QUICK, "tests/test_it.py")
     assert row["counts"] == "1 PASSED, 1 FAILED"
     assert row["status"] == "exit status 1"
     assert "test_wrong" in row["failures"][0]

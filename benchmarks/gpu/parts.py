@@ -1,4 +1,4 @@
-"""The parts: each yields its cases, a name and a function that measures."""
+"""The parts: what each measures, and its cases."""
 
 import copy
 import math
@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -44,19 +45,14 @@ from benchmarks.training_step import (
     padded_inputs,
 )
 
-Cases = Iterator[tuple[str, Callable[[], Row]]]
 ROOT = Path(__file__).parents[2]
 GRID = ((1, 16, 64, 256), (10, 30, 100, 300, 1000, 2000), (4, 16, 64))
 QUICK_GRID = ((1, 4), (10, 30), (4,))
 LONGEST = 15
 
 
-def card(job: Job) -> Cases:
+def card(job: Job) -> Row:
     """What the device is, and how fast at its best."""
-    yield "card", partial(_card, job)
-
-
-def _card(job: Job) -> Row:
     n, numbers = (512, 1 << 20) if job.quick else (8192, 1 << 28)
     one = torch.zeros(numbers, device=job.device)
     calls: dict[str, Call] = {"copy": partial(torch.empty_like(one).copy_, one)}
@@ -83,13 +79,8 @@ def _executor() -> str:
     return f"Triton {triton.__version__}"
 
 
-def operator(job: Job) -> Cases:
-    """Forward and backward, its memory and its errors, on a mini-batch of each set."""
-    for dtype, name in product(("float32", "bfloat16"), job.sets):
-        yield f"{name}, {dtype}", partial(_operator, job, name, dtype)
-
-
-def _operator(job: Job, name: str, dtype: str) -> Row:
+def operator(job: Job, name: str, dtype: str) -> Row:
+    """Forward and backward, memory and errors on the mini-batch of a set."""
     data, is_made_up = job.mini_batch(name)
     batch = with_noise(data.edge_index, data.batch, SPECS[name].clusters)
     batch = batch.to(job.device, getattr(torch, dtype))
@@ -142,13 +133,8 @@ def kernel_bytes(sizes: dict[str, int], itemsize: int) -> int | None:
         return None
 
 
-def grid(job: Job) -> Cases:
-    """Forward and backward on even graphs, from few and tiny to many and large."""
-    for b, n, k in product(*(QUICK_GRID if job.quick else GRID)):
-        yield f"{b} graphs of {n} nodes, K = {k}", partial(_grid, job, b, n, k)
-
-
-def _grid(job: Job, b: int, n: int, k: int) -> Row:
+def grid(job: Job, b: int, n: int, k: int) -> Row:
+    """Forward and backward on b even graphs of n nodes."""
     batch = even_batch(b, n, k).to(job.device, torch.float)
     calls = {way: SwitchedPass(way, batch) for way in (AUTO, PYG)}
     return {"methods": job.outcomes(calls, 0.1)}
@@ -181,25 +167,15 @@ class Model:
         return call
 
 
-def steps(job: Job) -> Cases:
-    """Training steps on 20 graphs of each set."""
-    for name in job.sets:
-        yield name, partial(_steps, job, name)
-
-
-def _steps(job: Job, name: str) -> Row:
+def steps(job: Job, name: str) -> Row:
+    """Training steps on 20 graphs of a set."""
     models = {way: Model(job, way, name) for way in WAYS}
     methods = job.outcomes({way: m.step() for way, m in models.items()}, 0.4)
     return {"made_up": models[AUTO].is_made_up, "methods": methods}
 
 
-def compiled(job: Job) -> Cases:
+def compiled(job: Job, way: str) -> Row:
     """A training step by `torch.compile`, beside the same as it is."""
-    for way in (AUTO, PYG):
-        yield way, partial(_compiled, job, way)
-
-
-def _compiled(job: Job, way: str) -> Row:
     model = Model(job, way)
     fast: Any = torch.compile(model.net)
     calls, start = {"eager": model.step(), "compiled": model.step(fast)}, perf_counter()
@@ -220,13 +196,8 @@ class Fixed(Module):
         return self.net(*tensors, *self.sizes)
 
 
-def capture(job: Job) -> Cases:
+def capture(job: Job, way: str) -> Row:
     """The model captured in CUDA graphs, beside the same as it is."""
-    for way in WAYS:
-        yield way, partial(_capture, job, way)
-
-
-def _capture(job: Job, way: str) -> Row:
     model = Model(job, way)
     given = model.inputs(model.data)
     tensors = tuple(value for value in given if isinstance(value, Tensor))
@@ -242,13 +213,8 @@ def _capture(job: Job, way: str) -> Row:
     return {"methods": job.outcomes(calls, 0.5)}
 
 
-def launches(job: Job) -> Cases:
-    """How many kernels a pass of the operator starts, and a training step."""
-    for what, way in product(("operator", "training step"), WAYS):
-        yield f"{what}, {way}", partial(_launches, job, what, way)
-
-
-def _launches(job: Job, what: str, way: str) -> Row:
+def launches(job: Job, what: str, way: str) -> Row:
+    """How many kernels a pass of the operator starts, or a training step."""
     model, on_cpu = Model(job, way), job.device == "cpu"
     call = model.step()
     if what == "operator":
@@ -276,19 +242,12 @@ def _launches(job: Job, what: str, way: str) -> Row:
     }
 
 
-def tests(job: Job) -> Cases:
-    """The tests marked `cuda`, file by file; the others are not even collected."""
+def tests(job: Job, path: str) -> Row:
+    """Those marked `cuda` of a file; without conftest, which asks for hypothesis."""
     del job
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        if "mark.cuda" in path.read_text():
-            yield str(path.relative_to(ROOT)), partial(_tests, path, 90.0)
-
-
-def _tests(path: Path, seconds: float) -> Row:
-    """Run a file, without the cache and the conftest, which asks for hypothesis."""
     options = ("-v", "-rfE", "--noconftest", "-p", "no:cacheprovider", "-m", "cuda")
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options, str(path)],
+        [sys.executable, "-m", "pytest", *options, path],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "300"},
         stdout=subprocess.PIPE,
@@ -296,10 +255,10 @@ def _tests(path: Path, seconds: float) -> Row:
         text=True,
     ) as run:
         try:
-            text = run.communicate(timeout=seconds)[0]
+            text = run.communicate(timeout=90.0)[0]
         except subprocess.TimeoutExpired:
             run.kill()
-            text = run.communicate()[0] + f"\nover {seconds:g} s"
+            text = run.communicate()[0] + "\nover 90 s"
     lines = text.strip().splitlines()
     ends = re.findall(r" (PASSED|FAILED|SKIPPED|ERROR)\b.*%\]$", text, re.MULTILINE)
     return {
@@ -310,14 +269,34 @@ def _tests(path: Path, seconds: float) -> Row:
     }
 
 
-PARTS: dict[str, tuple[Callable[[Job], Cases], float]] = {
-    "card": (card, 60.0),
-    "operator": (operator, 120.0),
-    "tests": (tests, 110.0),
-    "steps": (steps, 60.0),
-    "grid": (grid, 90.0),
-    "launches": (launches, 40.0),
-    "capture": (capture, 40.0),
-    "compiled": (compiled, 120.0),
+def _mini_batches(job: Job) -> list[tuple[str, str]]:
+    return [(name, dtype) for dtype in ("float32", "bfloat16") for name in job.sets]
+
+
+def _files(_: Job) -> list[tuple[str]]:
+    """The others are not even collected."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    marked = [path for path in files if "mark.cuda" in path.read_text()]
+    return [(str(path.relative_to(ROOT)),) for path in marked]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured, the most seconds of it all, and the arguments of each case."""
+
+    measure: Callable[..., Row]
+    seconds: float
+    cases: Callable[[Job], Iterable[tuple[Any, ...]]]
+
+
+PARTS = {
+    "card": Part(card, 60.0, lambda _: [()]),
+    "operator": Part(operator, 120.0, _mini_batches),
+    "tests": Part(tests, 110.0, _files),
+    "steps": Part(steps, 60.0, lambda job: product(job.sets)),
+    "grid": Part(grid, 90.0, lambda job: product(*(QUICK_GRID if job.quick else GRID))),
+    "launches": Part(launches, 40.0, lambda _: product(("operator", "step"), WAYS)),
+    "capture": Part(capture, 40.0, lambda _: product(WAYS)),
+    "compiled": Part(compiled, 120.0, lambda _: product((AUTO, PYG))),
 }
-"""Cases and the most seconds of each, in order of what is wanted most."""
+"""In order of what is wanted most."""

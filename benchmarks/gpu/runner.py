@@ -49,7 +49,7 @@ def run_gpu(options: Namespace, folder: Path) -> None:
         run = describe_run()
         done[part] = record = {"date": run["date"], "commit": run["commit"]}
         record |= {"status": RUNNING, "cases": []}
-        limit = min(PARTS[part][1], end - monotonic())
+        limit = min(PARTS[part].seconds, end - monotonic())
         run_part(partial(command, part, job), limit, record, keep)
         if part == "card":
             name = record["cases"][0].get("name", name).replace(" ", "-")
@@ -147,20 +147,18 @@ def work(part: str, skip: int, **job: Any) -> None:
     def say(**row: Any) -> None:
         print(json.dumps(row), file=channel, flush=True)
 
-    for number, (case, measure) in enumerate(PARTS[part][0](Job(**job))):
-        if number < skip:
-            continue
+    where = Job(**job)
+    for given in [*PARTS[part].cases(where)][skip:]:
+        case = ", ".join(map(str, given)) or part
         say(case=case, status=RUNNING)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                row = {"status": "ok", **measure()}
+                row = {"status": "ok", **PARTS[part].measure(where, *given)}
             except Exception as error:
                 row = {"status": reason(error)}
         texts = dict.fromkeys(str(warning.message) for warning in caught)
-        told = [
-            text for text in texts if "triton" in text.lower()
-        ]  # that it is not used
+        told = [text for text in texts if "triton" in text.lower()]  # is not used
         say(case=case, **row, **({"warnings": told} if told else {}))
         if is_lost(row["status"]):
             os._exit(LOST)  # its clean-up might wait for the device
