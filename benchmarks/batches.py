@@ -25,6 +25,11 @@ class PoolingBatch:
         """Nodes of each graph, `[B]`."""
         return torch.bincount(self.batch)
 
+    @property
+    def ratio(self) -> float:
+        """Clusters over nodes of the whole batch, at most 1: what selections keep."""
+        return min(self.sizes.numel() * self.s.size(1) / self.x.size(0), 1.0)
+
     def to(self, device: str, dtype: torch.dtype) -> "PoolingBatch":
         """The same elsewhere, features and logits in another precision."""
         x, s = (t.to(device, dtype) for t in (self.x, self.s))

@@ -1,16 +1,17 @@
-"""The implementations of DiffPool that are measured, ours and the peers'."""
+"""The pooling methods that are measured, ours and the peers'."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
+from torch_geometric import nn
 from torch_geometric.index import index2ptr
-from torch_geometric.nn import dense_diff_pool
 from torch_geometric.utils import coalesce, to_dense_adj, to_dense_batch
 
 from benchmarks.batches import PoolingBatch, small_batch
@@ -25,10 +26,15 @@ Make = Callable[[PoolingBatch], Forward]
 class Method:
     """A way from the loader's mini-batch to the pooled graph.
 
-    `make` builds the forward pass for a mini-batch whose features and logits collect
-    gradients; its `ImportError` says what is not installed. `with_layer` is whether the
-    linear layer that makes the logits is part of the work, and `equals`, of a peer,
-    the options with which ours gives the same.
+    Attributes:
+        name: Short, unique.
+        computes: One line on what comes out.
+        make: Builds the forward pass for a mini-batch whose features and logits
+            collect gradients; an `ImportError` says what is not installed.
+        with_layer: Whether the linear layer that makes the logits from the features
+            is part of the work.
+        ours: Whether it is this package.
+        equals: Of a peer's DiffPool, the options with which ours gives the same.
     """
 
     name: str
@@ -145,25 +151,39 @@ def ours(data: PoolingBatch, with_layer: bool = False, **options: Any) -> Forwar
     return forward
 
 
-def _pyg(data: PoolingBatch) -> Forward:
-    """PyG's dense function as its users write it."""
+def _pyg_dense(
+    data: PoolingBatch, function: Callable[..., Sequence[Tensor]]
+) -> Forward:
+    """A dense function of PyG as its users write it."""
 
     def forward() -> Sequence[Tensor]:
         x, mask = to_dense_batch(data.x, data.batch)
         s, _ = to_dense_batch(data.s, data.batch)
         adj = to_dense_adj(data.edge_index, data.batch).to(x.dtype)
-        out: Sequence[Tensor] = dense_diff_pool(x, adj, s, mask)
-        return out
+        return function(x, adj, s, mask)
 
     return forward
 
 
-def _tgp(data: PoolingBatch, batched: bool = True) -> Forward:
+def _dmon(data: PoolingBatch) -> Forward:
+    """PyG's DMoN, whose assignment layer is its own."""
+    pool = nn.DMoNPooling(data.x.size(1), data.s.size(1))
+    pool.mlp.lins[0].load_state_dict(_assignment_layer(data).state_dict())
+
+    def forward() -> Sequence[Tensor]:
+        x, mask = to_dense_batch(data.x, data.batch)
+        out: Sequence[Tensor] = pool(x, to_dense_adj(data.edge_index, data.batch), mask)
+        return out[1:]
+
+    return forward
+
+
+def _tgp(data: PoolingBatch, pooler: str, batched: bool) -> Forward:
     """torch-geometric-pool, without self-loop removal and degree normalisation."""
     poolers: Any = import_module("tgp.poolers")
     widths = data.x.size(1), data.s.size(1)
     plain = {"remove_self_loops": False, "degree_norm": False, "adj_transpose": False}
-    pool = poolers.DiffPool(*widths, batched=batched, **plain)
+    pool = getattr(poolers, pooler)(*widths, batched=batched, **plain)
     pool.selector.mlp.lins[0].load_state_dict(_assignment_layer(data).state_dict())
 
     def forward() -> Sequence[Tensor]:
@@ -171,6 +191,21 @@ def _tgp(data: PoolingBatch, batched: bool = True) -> Forward:
         return out.x, out.edge_index, *out.loss.values()
 
     return forward
+
+
+def _pan(data: PoolingBatch) -> Forward:
+    """PyG's PAN, with the adjacency as the matrix of paths."""
+    pool = nn.PANPooling(data.x.size(1), ratio=data.ratio)
+    entries = (*data.edge_index, torch.ones(data.edge_index.size(1)))
+    paths = SimpleNamespace(coo=lambda: entries)  # of torch-sparse's, all it asks for
+    return lambda: (pool(data.x, paths, data.batch)[0],)
+
+
+def _memory(data: PoolingBatch) -> Forward:
+    """PyG's memory layer, which pads the nodes and looks at no edge."""
+    c = data.x.size(1)
+    pool = nn.MemPooling(c, c, heads=4, num_clusters=data.s.size(1))
+    return lambda: (pool(data.x, data.batch)[0],)
 
 
 def _assignment_layer(batch: PoolingBatch) -> Linear:
@@ -183,23 +218,63 @@ def _assignment_layer(batch: PoolingBatch) -> Linear:
     return layer
 
 
-_own, _tgp_loop = partial(Method, ours=True), partial(_tgp, batched=False)
-_tgp_method = partial(
-    Method, with_layer=True, equals={"normalize": False, "with_layer": True}
-)
-_ALL: tuple[Method, ...] = (
-    _own("auto", "default settings", ours),
-    _own("sparse", "no padding", partial(ours, backend="sparse")),
-    _own("padded", "dense blocks", partial(ours, backend="padded")),
-    _own("auto + layer", "with the layer", partial(ours, with_layer=True), True),
+def _ours(name: str, computes: str, with_layer: bool = False, **options: Any) -> Method:
+    make = partial(ours, with_layer=with_layer, **options)
+    return Method(name, f"{_SOFT}; {computes}", make, with_layer, ours=True)
+
+
+def _tgp_soft(name: str, computes: str, pooler: str, batched: bool = True) -> Method:
+    make = partial(_tgp, pooler=pooler, batched=batched)
+    equals = {"normalize": False, "with_layer": True} if pooler == "DiffPool" else None
+    computes += ", with the assignment layer"
+    return Method(name, computes, make, with_layer=True, equals=equals)
+
+
+def _pyg(layer: str, computes: str, keeps: bool = True) -> Method:
+    """A layer that keeps as many nodes as DiffPool makes clusters, or merges nodes."""
+
+    def make(data: PoolingBatch) -> Forward:
+        options = {"ratio": data.ratio} if keeps else {}
+        pool = getattr(nn, layer)(data.x.size(1), **options)
+        return lambda: (pool(data.x, data.edge_index, batch=data.batch)[0],)
+
+    return Method(f"PyG {layer}", computes, make)
+
+
+_SOFT = "soft clusters, dense pooled graph, link and entropy loss"
+_HARD = "hard selection of nodes"
+_MERGES = "merges nodes along"
+_ALL = (
+    _ours("auto", "default settings"),
+    _ours("sparse", "no padding", backend="sparse"),
+    _ours("padded", "dense blocks", backend="padded"),
+    _ours("auto + layer", "with the assignment layer", with_layer=True),
     Method(
         "PyG dense_diff_pool",
-        "to_dense_batch, to_dense_adj first",
-        _pyg,
+        f"{_SOFT}; to_dense_batch, to_dense_adj first",
+        lambda data: _pyg_dense(data, nn.dense_diff_pool),
         equals={"normalize": "padded"},
     ),
-    _tgp_method("tgp diff", "padded, with the layer", _tgp),
-    _tgp_method("tgp diff_u", "loop over graphs, with the layer", _tgp_loop),
+    _tgp_soft("tgp diff", f"{_SOFT}; padded", "DiffPool"),
+    _tgp_soft("tgp diff_u", f"{_SOFT}; loop over graphs", "DiffPool", batched=False),
+    Method(
+        "PyG dense_mincut_pool",
+        "soft clusters, padded, two cut losses",
+        lambda data: _pyg_dense(data, nn.dense_mincut_pool),
+    ),
+    Method(
+        "PyG DMoNPooling",
+        "soft clusters, padded, three modularity losses, with the assignment layer",
+        _dmon,
+        with_layer=True,
+    ),
+    _tgp_soft("tgp mincut", "soft clusters, padded, two cut losses", "MinCutPooling"),
+    Method("PyG MemPooling", "soft clusters of nodes, padded, edges unused", _memory),
+    _pyg("TopKPooling", f"{_HARD} by a learned projection"),
+    _pyg("SAGPooling", f"{_HARD} by a GNN's score"),
+    Method("PyG PANPooling", f"{_HARD} by a score of paths", _pan),
+    _pyg("ASAPooling", "hard selection of neighbourhoods, attention within"),
+    _pyg("EdgePooling", f"{_MERGES} edges, about half of the nodes stay", keeps=False),
+    _pyg("ClusterPooling", f"{_MERGES} all high-scored edges", keeps=False),
 )
 METHODS = {method.name: method for method in _ALL}
-"""All make soft clusters, a dense pooled graph, link and entropy loss."""
