@@ -22,6 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch_geometric.data import Data
 
 from benchmarks.batches import PoolingBatch, with_noise
+from benchmarks.gpu import traffic
 from benchmarks.gpu.device import (
     AUTO,
     PYG,
@@ -44,6 +45,7 @@ from benchmarks.training_step import (
     flat_inputs,
     padded_inputs,
 )
+from pyg_diffpool import _engine
 
 ROOT = Path(__file__).parents[2]
 GRID = ((1, 16, 64, 256), (10, 30, 100, 300, 1000, 2000), (4, 16, 64))
@@ -70,12 +72,14 @@ def card(job: Job) -> Row:
 
 
 def _executor() -> str:
-    """What `backend="auto"` computes by on a GPU, as far as imports tell."""
+    """What `backend="auto"` computes by on a GPU, or would if there were one."""
     try:
         triton = import_module("triton")
-        import_module("pyg_diffpool._triton")
+        import_module("pyg_diffpool._triton_level")
     except ImportError as error:
         return f"torch operations ({error})"
+    if torch.cuda.is_available() and not _engine.runs_on(torch.empty(0).cuda()):
+        return "torch operations (the kernels were not right)"
     return f"Triton {triton.__version__}"
 
 
@@ -108,29 +112,17 @@ def _error(way: str, batch: PoolingBatch, exact: SwitchedPass) -> Row:
 def _work(batch: PoolingBatch) -> Row:
     """What a step must do at least, and the bytes that the kernels say they move.
 
-    Read forward: features, logits, edges, graphs of the nodes; read backward: features,
-    edges, S, A S and the gradients of X' and A'. Written: S, A S, X', A' and the
-    gradients of features and logits. Each once. Dense products: S^T [Z | A S | S], and
-    twice that backward.
+    Dense products: S^T [Z | A S | S], and twice that backward.
     """
     sizes, itemsize = batch.describe(), batch.x.itemsize
     names = ("graphs", "nodes", "edges", "clusters", "channels")
     b, n, e, k, c = (sizes[name] for name in names)
-    moved = itemsize * (3 * n * c + 6 * n * k + 2 * b * k * (c + k)) + 32 * e + 8 * n
+    given = b, n, e, k, c, itemsize
     return {
-        "least_bytes": moved,
+        "least_bytes": traffic.least(*given),
         "least_flops": 3 * 2 * n * k * (c + 2 * k),
-        "kernel_bytes": kernel_bytes(sizes, itemsize),
+        "kernel_bytes": traffic.moved(*given),
     }
-
-
-def kernel_bytes(sizes: dict[str, int], itemsize: int) -> int | None:
-    """By `pyg_diffpool._triton.traffic`, `None` where it does not tell."""
-    try:
-        traffic = import_module("pyg_diffpool._triton").traffic
-        return int(traffic(**sizes, itemsize=itemsize))
-    except Exception:
-        return None
 
 
 def grid(job: Job, b: int, n: int, k: int) -> Row:
