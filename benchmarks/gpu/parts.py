@@ -235,9 +235,15 @@ def launches(job: Job, what: str, way: str) -> Row:
 
 
 def tests(job: Job, path: str) -> Row:
-    """Those marked `cuda` of a file; without conftest, which asks for hypothesis."""
+    """Those marked `cuda` of a file; without the conftest that asks for hypothesis."""
     del job
-    options = ("-v", "-rfE", "--noconftest", "-p", "no:cacheprovider", "-m", "cuda")
+    options = (
+        "-v",
+        "-rfE",
+        "--confcutdir=tests/kernels",
+        "-pno:cacheprovider",
+        "-mcuda",
+    )
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, path],
         cwd=ROOT,

@@ -25,6 +25,14 @@ _TINY = tl.constexpr(torch.finfo(torch.float).tiny)
 _LOG_TINY = tl.constexpr(math.log(torch.finfo(torch.float).tiny))
 _CANCELLATION, _RESOLUTION = tl.constexpr(CANCELLATION), tl.constexpr(RESOLUTION)
 
+# What changes from one mini-batch to the next, of which no variants are compiled.
+_jit = triton.jit(
+    do_not_specialize=[
+        "n", "size", "size_x", "size_adj", "num_edges", "num_entropies", "num_graphs",
+        "num_squares", "num_terms",
+    ]
+)  # fmt: skip
+
 
 @triton.jit
 def _chunk(ptr, num_graphs, m, LENGTH: tl.constexpr):
@@ -91,7 +99,7 @@ def _total(part, count, BLOCK: tl.constexpr):
     return tl.sum(total, 0)
 
 
-@triton.jit
+@_jit
 def _softmax_kernel(
     logits, mask, s, y, w, out_x, out_adj, gram, value, part,
     n, k, num_edges, size_x, size_adj,
@@ -133,7 +141,7 @@ def _softmax_kernel(
     _zero(gram, size_adj, BLOCK)
 
 
-@triton.jit
+@_jit
 def _edge_kernel(
     row, col, value, s, y, w, num_edges, k, EDGES: tl.constexpr, K: tl.constexpr
 ):
@@ -156,7 +164,7 @@ def _edge_kernel(
         tl.atomic_add(w + from_col, v[:, None] * message, mask=inside, sem="relaxed")
 
 
-@triton.jit
+@_jit
 def _dense_kernel(
     adj, s, mask, y, w, part, m, k,
     ROWS: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
@@ -194,7 +202,7 @@ def _dense_kernel(
     tl.store(part + 2 * (graph * tl.num_programs(1) + block), tl.sum(square, 0))
 
 
-@triton.jit
+@_jit
 def _contract_kernel(
     x, y, s, mask, ptr, out_x, out_adj, gram, num_graphs, m, c, k,
     LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
@@ -229,7 +237,7 @@ def _contract_kernel(
         tl.atomic_add(out + at, total, mask=inside, sem="relaxed")
 
 
-@triton.jit
+@_jit
 def _terms_kernel(adj, gram, part, k, size, BLOCK: tl.constexpr):
     """Parts of the trace of A' and of :math:`|G|^2`."""
     program = tl.program_id(0)
@@ -242,7 +250,7 @@ def _terms_kernel(adj, gram, part, k, size, BLOCK: tl.constexpr):
     tl.store(part + 2 * program + 1, tl.sum(g * g, 0))
 
 
-@triton.jit
+@_jit
 def _exact_kernel(
     s, row, col, value, ptr, norm, part, num_graphs, num_edges, n, k, blocks,
     ROWS: tl.constexpr, K: tl.constexpr, EDGES: tl.constexpr,
@@ -280,7 +288,7 @@ def _exact_kernel(
         tl.store(part + 2 * program + 1, tl.sum(square, 0))
 
 
-@triton.jit
+@_jit
 def _finish_kernel(
     squares, entropies, terms, divisors, link, entropy, norm,
     num_squares, num_entropies, num_terms, num_edges,
@@ -309,7 +317,7 @@ def _finish_kernel(
             tl.store(entropy, total.to(entropy.dtype.element_ty))
 
 
-@triton.jit
+@_jit
 def _gradient_kernel(
     x, y, w, s, mask, ptr, gram, norm, divisors,
     d_x, d_adj, d_s, d_link, d_entropy, d_gram, out_x, out_t, out_s, out_rate,

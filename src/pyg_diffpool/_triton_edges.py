@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 
-@triton.jit(debug=True)
+@triton.jit(debug=True, do_not_specialize=["num_edges", "n"])
 def _key_kernel(edge_index, key, num_edges, n, BLOCK: tl.constexpr):
     """By what edges are sorted; one out of range stops the device."""
     edge = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -32,7 +32,7 @@ def _search(key, size, wanted, IS_AFTER: tl.constexpr):
     return low
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_edges", "n"])
 def _runs_kernel(key, row, col, crow, first, count, num_edges, n, BLOCK: tl.constexpr):
     """What sorted keys say of edges, of runs of the same one, and of nodes."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)

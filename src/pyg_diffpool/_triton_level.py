@@ -1,6 +1,7 @@
 """The level on CUDA: which kernels are launched, in what sizes."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -31,26 +32,25 @@ def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
     Products of float32 are made of three of tf32, which is exact to rounding, or where
     torch's may be short, of one.
     """
-    wide, channels = (max(16, triton.next_power_of_2(size)) for size in (k, c))
     matmul = torch.backends.cuda.matmul
     allowed = getattr(matmul, "fp32_precision", None) or matmul.allow_tf32
     is_short = allowed in (True, "tf32") or dtype.itemsize < 4
+    return _blocks(k, c, is_short, torch.are_deterministic_algorithms_enabled())
+
+
+@lru_cache
+def _blocks(k: int, c: int, is_short: bool, is_ordered: bool) -> Blocks:
+    wide, channels = (max(16, triton.next_power_of_2(size)) for size in (k, c))
+    columns, rows = min(channels, 64), 16 if wide > 64 else 32
     warps = {"num_warps": 8 if wide >= 64 else 4, "num_stages": 1}
     dots = {**warps, "PRECISION": "tf32" if is_short else "tf32x3"}
-    is_ordered = torch.are_deterministic_algorithms_enabled()
     chunks = {**dots, "LENGTH": WHOLE if is_ordered else LENGTH}
     return Blocks(
-        softmax={"ROWS": max(1, CELLS // wide), "K": wide, "BLOCK": 1024},
-        edges={"EDGES": max(1, CELLS // wide), "K": wide},
+        softmax={"ROWS": CELLS // wide, "K": wide, "BLOCK": 1024},
+        edges={"EDGES": CELLS // wide, "K": wide},
         dense={**dots, "ROWS": 16, "K": wide},
-        contract={**chunks, "ROWS": 32, "K": min(wide, 64), "C": min(channels, 64)},
-        gradient={
-            **chunks,
-            "ROWS": 16 if wide > 64 else 32,
-            "K": wide,
-            "C": min(channels, 64),
-            "L": 16,
-        },
+        contract={**chunks, "ROWS": 32, "K": min(wide, 64), "C": columns},
+        gradient={**chunks, "ROWS": rows, "K": wide, "C": columns, "L": 16},
     )
 
 

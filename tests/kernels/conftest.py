@@ -10,13 +10,6 @@ if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where there is a GPU these are its tests."""
-    for item in items:
-        if DEVICE == "cuda" and "kernels/test_values" in str(item.path):
-            item.add_marker("cuda")
-
-
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Levels by the kernels; the name of each that is launched."""

@@ -10,9 +10,11 @@ from torch.testing import assert_close
 import reference
 from graphs import RESULTS, ZOO, Arguments, flat, gradients, leaves, padded, total
 from graphs import sample as make
-from kernels.launching import moved
+from kernels.launching import DEVICE, moved
 from pyg_diffpool import diff_pool, operator
 
+if DEVICE == "cuda":
+    pytestmark = pytest.mark.cuda
 HALF = {torch.float16: 4e-3, torch.bfloat16: 3e-2}
 SPARSE = {"softmax", "contract", "terms", "finish", "exact", "gradient"}
 DENSE = {"softmax", "dense", "contract", "finish", "gradient"}
