@@ -134,11 +134,13 @@ def make_graph(
     ptr: Tensor,  # [B + 1]
     num_nodes: int,
     dtype: torch.dtype,
+    batch: Tensor | None = None,  # [N]
 ) -> SparseGraph:
     """Sort the edges by row and sum repeated ones; sorted edges pass through as is.
 
     Whether they are is looked at on a CPU; elsewhere the look would wait. Repeated
-    edges are counted in `dtype`, and weights summed in float64.
+    edges are counted in `dtype`, and weights summed in float64. The graph of each node
+    is for the kernels of a GPU, which stop at an edge between two.
     """
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()
@@ -148,7 +150,7 @@ def make_graph(
             crow = _compress(row, num_nodes)
             if _rises_between(col, crow):
                 return SparseGraph(row, col, crow, edge_weight, ptr)
-    given = edge_index, num_nodes, dtype
+    given = edge_index, num_nodes, dtype, batch, ptr.numel() - 1
     row, col, crow, order, run, count, symmetric = _sort_edges(*given)
     if edge_weight is None:
         weight = count
@@ -161,7 +163,7 @@ def make_graph(
 
 
 def _fake_sort(
-    edge_index: Tensor, num_nodes: int, dtype: torch.dtype
+    edge_index: Tensor, num_nodes: int, dtype: torch.dtype, *_: Any
 ) -> tuple[Tensor, ...]:
     e, kept = edge_index.size(1), edge_index.new_empty
     symmetric = torch.empty((), dtype=torch.bool, device="cpu")
@@ -170,18 +172,19 @@ def _fake_sort(
 
 
 @kernel(
-    "sort_edges(Tensor edge_index, SymInt num_nodes, ScalarType dtype) -> "
+    "sort_edges(Tensor edge_index, SymInt num_nodes, ScalarType dtype, "
+    "Tensor? batch, SymInt num_graphs) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _fake_sort,
 )
 def _sort_edges(
-    edge_index: Tensor, num_nodes: int, dtype: torch.dtype
+    edge_index: Tensor, num_nodes: int, dtype: torch.dtype, *of_nodes: Any
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     if _modes.may_launch(edge_index) and _engine.runs_on(edge_index):
         unknown = torch.tensor(False, device="cpu")
         sort = _engine.kernels("_triton_edges").sort_edges
-        return *sort(edge_index, num_nodes, dtype), unknown
+        return *sort(edge_index, num_nodes, dtype, *of_nodes), unknown
     if _modes.may_read_indices(edge_index):
         check_range(edge_index, num_nodes)
     row, col = edge_index
@@ -193,7 +196,7 @@ def _sort_edges(
     torch.ne(key[1:], key[:-1], out=is_first[1:])
     first = (edge * is_first).cummax(0).values
     count = torch.zeros_like(edge).index_add(0, first, torch.ones_like(edge))
-    row, col = edge_index.index_select(1, order)
+    row, col = row[order], col[order]
     nodes = torch.arange(num_nodes + 1, device=row.device)
     crow = torch.searchsorted(row, nodes)  # safe if a row is out of range
     told = _modes.may_read_values(edge_index) and bool(is_first.all())

@@ -315,7 +315,7 @@ def flat_graph(
     n, ptr = x.size(0), batch_pointer(batch, batch_size, x)
     batch = edge_index.new_zeros(n) if batch is None else batch
     dtype = torch.promote_types(x.dtype, torch.float)
-    sparse = make_graph(edge_index, edge_weight, ptr, n, dtype)
+    sparse = make_graph(edge_index, edge_weight, ptr, n, dtype, batch)
     if _modes.may_check_values(x, check) and not sparse.stays_within(batch):
         _checks.check_same_graph(edge_index, batch)
     if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):

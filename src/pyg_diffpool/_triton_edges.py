@@ -6,16 +6,26 @@ import triton.language as tl
 from torch import Tensor
 
 
-@triton.jit(debug=True, do_not_specialize=["num_edges", "n"])
-def _key_kernel(edge_index, key, num_edges, n, BLOCK: tl.constexpr):
-    """By what edges are sorted; one out of range stops the device."""
-    edge = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    there = edge < num_edges
-    row = tl.load(edge_index + edge, mask=there, other=0)
-    col = tl.load(edge_index + num_edges + edge, mask=there, other=0)
-    right = (row >= 0) & (row < n) & (col >= 0) & (col < n)
-    tl.device_assert(right, "an entry of 'edge_index' is no node")
-    tl.store(key + edge, row * n + col, mask=there)
+@triton.jit(debug=True, do_not_specialize=["num_edges", "n", "num_graphs"])
+def _key_kernel(edge_index, batch, key, num_edges, n, num_graphs, BLOCK: tl.constexpr):
+    """By what edges are sorted; those that cannot be stop the device."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    there = at < num_edges
+    row = tl.load(edge_index + at, mask=there, other=0)
+    col = tl.load(edge_index + num_edges + at, mask=there, other=0)
+    inside = (row >= 0) & (row < n) & (col >= 0) & (col < n)
+    tl.device_assert(inside, "Expected 'edge_index' from 0 and below the nodes")
+    if batch is not None:
+        own = tl.load(batch + row, mask=there & inside, other=0)
+        other = tl.load(batch + col, mask=there & inside, other=0)
+        tl.device_assert(own == other, "Expected edges within graphs")
+        here = tl.load(batch + at, mask=at < n, other=0)
+        after = tl.load(batch + at + 1, mask=at + 1 < n, other=num_graphs)
+        tl.device_assert(
+            (here >= 0) & (here < num_graphs) & (here <= after),
+            "Expected 'batch' to ascend from 0 and below 'batch_size'",
+        )
+    tl.store(key + at, row * n + col, mask=there)
 
 
 @triton.jit
@@ -55,15 +65,17 @@ def sort_edges(
     edge_index: Tensor,  # [2, E]
     num_nodes: int,
     dtype: torch.dtype,
+    batch: Tensor | None = None,  # [N]
+    num_graphs: int = 1,
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     e, n = edge_index.size(1), num_nodes
     key = edge_index.new_empty(e)
     with torch.cuda.device_of(edge_index):
-        if e > 0:
-            _key_kernel[(triton.cdiv(e, 1024),)](
-                edge_index.contiguous(), key, e, n, BLOCK=1024
-            )
+        nodes = None if batch is None else batch.contiguous()
+        given = edge_index.contiguous(), nodes, key, e, n, num_graphs
+        grid = (triton.cdiv(max(e, n), 1024),)
+        _key_kernel[grid](*given, BLOCK=1024)
         key, order = torch.sort(key, stable=True)
         row, col, first = (torch.empty_like(key) for _ in range(3))
         count, crow = torch.empty_like(key, dtype=dtype), key.new_empty(n + 1)

@@ -22,7 +22,7 @@ from triton.backends.nvidia.compiler import get_ptxas
 from pyg_diffpool import _triton, _triton_edges, _triton_level
 
 # Each power of two, whole and not, since Triton tells multiples of 16 apart.
-CLUSTERS, CHANNELS = [1, 16, 17, 32, 50, 64, 100, 128], [1, 16, 64, 300]
+CLUSTERS, CHANNELS = [1, 16, 20, 32, 50, 64, 100, 128], [64, 300]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 FEW = [(16, 64, torch.float32), (100, 300, torch.bfloat16)]
 

@@ -1,5 +1,6 @@
 """Every kernel against the slow oracle: values and gradients."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pyg_diffpool import diff_pool, operator
 if DEVICE == "cuda":
     pytestmark = pytest.mark.cuda
 HALF = {torch.float16: 4e-3, torch.bfloat16: 3e-2}
+TURNED = ZOO["ordinary"].batch.flip(0)
 SPARSE = {"softmax", "contract", "terms", "finish", "exact", "gradient"}
 DENSE = {"softmax", "dense", "contract", "finish", "gradient"}
 POOLED = sorted({*RESULTS} - {"assignment"})
@@ -228,3 +230,33 @@ def test_gradients_of_gradients_are_of_the_plain_formula(form: Any) -> None:
         )
         second.append(torch.autograd.grad(first[0].square().sum(), given["s"])[0])
     close(*second, 1e-3)
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="the device would be lost")
+@pytest.mark.usefixtures("unreadable", "kernels")
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"adj": torch.tensor([[0, 15], [1, 0]])}, "below the nodes"),
+        ({"adj": torch.tensor([[-1, 2], [1, 0]])}, "below the nodes"),
+        ({"adj": torch.tensor([[0, 7], [1, 9]])}, "within graphs"),
+        ({"batch": TURNED, "adj": torch.tensor([[0], [1]])}, "to ascend"),
+        ({"batch_size": 2}, "below 'batch_size'"),
+    ],
+)
+def test_wrong_input_stops_the_device(
+    changed: Arguments, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from triton.runtime.interpreter import interpreter_builder
+
+    def create_assert(condition: Any, message: str) -> None:
+        if not condition.data.all():
+            raise ValueError(message)
+
+    options = replace(interpreter_builder.options, debug=True)
+    monkeypatch.setattr(interpreter_builder, "options", options)
+    monkeypatch.setattr(interpreter_builder, "create_assert", create_assert)
+    given = flat(ZOO["ordinary"].to(torch.float))
+    diff_pool(**given)
+    with pytest.raises(Exception, match=what):
+        diff_pool(**given | changed)

@@ -91,7 +91,8 @@ def test_the_operations_keep_the_rules_of_torch() -> None:
     check(ops.sparse_level.default, (x, value, s, divisors, torch.float32, *rest))
     check(ops.spmm.default, (value, x, True, *pattern))
     check(ops.edge_products.default, (x, x.detach(), *pattern))
-    check(ops.sort_edges.default, (given.edge_index.flip(1), n))
+    edges = given.edge_index.flip(1)
+    check(ops.sort_edges.default, (edges, n, torch.float32, None, 1))
     check(ops.transpose.default, (graph.row, *pattern[1::-1]))
 
 
