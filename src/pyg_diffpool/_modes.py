@@ -79,8 +79,11 @@ def needs_gradient(*values: Any) -> bool:
 
 
 def may_launch(like: Tensor) -> bool:
-    """Whether kernels of this package may run on the tensor's device."""
-    return like.device.type in KERNEL_DEVICES
+    """Whether kernels of this package may run on the tensor's device.
+
+    Not within transforms, which wrap new tensors so that they have no memory.
+    """
+    return like.device.type in KERNEL_DEVICES and not is_transformed()
 
 
 def takes_kernels(*values: Any) -> bool:

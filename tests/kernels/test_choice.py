@@ -111,3 +111,20 @@ def test_autocast_leaves_padded_blocks_to_torch(kernels: list[str]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         padded_level(*args)
     assert not kernels
+
+
+@pytest.mark.parametrize("form", [flat, padded])
+def test_transforms_take_the_plain_formula(form: Any, kernels: list[str]) -> None:
+    given = form(ZOO["ordinary"].to(torch.float))
+
+    def value(s: torch.Tensor) -> torch.Tensor:
+        out = diff_pool(**{**given, "s": s})
+        return out.x.square().sum() * out.link_loss
+
+    s = given["s"]
+    expected = torch.autograd.functional.jacobian(value, s)
+    kernels.clear()
+    torch.testing.assert_close(torch.func.grad(value)(s), expected)
+    _, tangent = torch.func.jvp(value, (s,), (torch.ones_like(s),))
+    torch.testing.assert_close(tangent, expected.sum())
+    assert not {"_contract_kernel", "_gradient_kernel"} & {*kernels}
