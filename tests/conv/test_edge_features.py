@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Linear, Module
 from torch.testing import assert_close
 from torch_geometric import nn as pyg
-from torch_geometric.utils import add_self_loops, to_dense_adj
+from torch_geometric.utils import to_dense_adj
 
 from conv.layers import BY_EDGE_FEATURES, mlp
 from conv.levels import by_pyg, call_on_rows, gradients
@@ -24,19 +24,6 @@ SAMPLE = replace(ZOO["weighted"].positive, x=torch.randn(15, C, dtype=torch.doub
 X, EDGES, WEIGHT = SAMPLE.x, SAMPLE.edge_index, SAMPLE.edge_weight
 ATTR = torch.rand(WEIGHT.numel(), D, dtype=torch.double)
 FEATURED = {**layer_arguments(SAMPLE), "edge_attr": ATTR}
-
-
-class Stack(Module):
-    """A model that hands the features on by position."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = pyg.GATv2Conv(C, C, edge_dim=channels)
-        self.second = pyg.GATv2Conv(C, C, edge_dim=channels)
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        x = self.first(x, edge_index, edge_attr).relu()
-        return self.second(x, edge_index, edge_attr)
 
 
 class Renamed(pyg.NNConv):
@@ -54,23 +41,9 @@ class Encoding(Module):
         return self.conv(x, edge_index, self.encoder(edge_attr))
 
 
-class Looped(Module):
-    """A model with edges of its own and no use for features."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = pyg.GraphConv(C, C)
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
-        return self.conv(x, *add_self_loops(edge_index, edge_weight))
-
-
 LAYERS: dict[str, Callable[[int], Module]] = {
     **BY_EDGE_FEATURES,
     "NNConv, derived": lambda d: Renamed(C, C, Linear(d, C * C)),
-    "Stack": Stack,
 }
 
 
@@ -118,12 +91,6 @@ def test_features_that_a_model_makes_are_its_own(weight: Tensor | None) -> None:
     assert_in_both_forms(model, model(X, EDGES, ATTR), weight)
 
 
-@pytest.mark.parametrize("weight", [WEIGHT, None])
-def test_a_model_without_features_may_use_its_edges(weight: Tensor | None) -> None:
-    model = Looped().double()
-    assert_in_both_forms(model, model(X, EDGES, weight), weight)
-
-
 def test_layers_without_features_receive_the_weights() -> None:
     conv = pyg.GraphConv(C, C).double()
     assert_in_both_forms(conv, conv(X, EDGES, WEIGHT))
@@ -144,13 +111,6 @@ def test_another_number_of_channels(name: str) -> None:
     for x, graph in both_forms():
         with pytest.raises(ValueError, match=message):
             call_on_rows(layer().double(), x, graph)
-
-
-def test_features_as_wide_as_the_nodes_need_no_map() -> None:
-    attr = torch.rand(WEIGHT.numel(), C, dtype=torch.double)
-    conv = pyg.GINEConv(mlp()).double()
-    out = call_on_rows(conv, X, flat_form(WEIGHT, attr))
-    assert_close(out, conv(X, EDGES, attr))
 
 
 def test_edges_turned_round_keep_their_features() -> None:
