@@ -52,12 +52,6 @@ def test_two_levels_flat_or_padded(name: str, ratio: float | None) -> None:
     assert grad.isfinite().all()
 
 
-def test_a_dense_graph_alone_needs_no_dimension_of_its_own() -> None:
-    pool, _ = two_levels(GCN)
-    x, adj = torch.randn(4, 3).double(), torch.rand(4, 4).double()
-    assert_same(pool(x, adj), pool(x.unsqueeze(0), adj.unsqueeze(0)))
-
-
 def test_given_clusters_take_the_place_of_a_gnn() -> None:
     sample = ZOO["ordinary"]
     clusters = sample.s.argmax(-1)

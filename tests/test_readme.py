@@ -28,10 +28,6 @@ def test_examples_run() -> None:
     run(blocks)
 
 
-def test_an_example_stands_within_the_first_40_lines() -> None:
-    assert BLOCK.search("\n".join(TEXT.splitlines()[:40]))
-
-
 @pytest.mark.parametrize("name", ["UNet", "Classifier", "Transformer"])
 def test_models_of_ones_own_learn(name: str) -> None:
     seed_everything(0)

@@ -24,6 +24,7 @@ EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def pool(given: Any = SAMPLE, **options: Any) -> tuple[DiffPoolOutput, Arguments]:
+    torch.manual_seed(0)  # by which "bce" draws pairs
     inputs = leaves({**flat(given), **options})
     return diff_pool(**inputs), inputs
 
@@ -38,19 +39,13 @@ def test_results_can_be_reshaped_and_changed(
         pool(given, backend=backend, link=link) for _ in range(2)
     )
     total = expected.x.relu().sum() + (2 * expected.adj).square().sum()
+    total = total + expected.link_loss + expected.entropy_loss
     b = given.batch_size
     x, adj = found.x.view(b, -1), found.adj.view(b, -1)
-    changed = torch.relu_(x).sum() + adj.mul_(2).square().sum()
+    changed = found.link_loss
+    changed += found.entropy_loss
+    changed += torch.relu_(x).sum() + adj.mul_(2).square().sum()
     assert_close(gradients(changed, others), gradients(total, inputs))
-
-
-@EACH_BACKEND
-def test_losses_can_be_added_in_place(backend: str) -> None:
-    out, inputs = pool(backend=backend)
-    expected = gradients(out.link_loss + out.entropy_loss, inputs)
-    loss = out.link_loss
-    loss += out.entropy_loss
-    assert_close(gradients(loss, inputs), expected)
 
 
 @EACH_BACKEND

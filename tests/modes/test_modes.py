@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.nn import SAGEConv, summary
+from torch_geometric.nn import SAGEConv
 
 from graphs import sample
 from modes.models import Paper, TwoLevels, arguments, make, results
-from pyg_diffpool import DiffPoolNet
 
 KINDS = pytest.mark.parametrize("kind", [TwoLevels, Paper])
 
@@ -55,16 +54,10 @@ def test_copies(kind: type[Module]) -> None:
     expected = results(model, model)
     for clone in clones:
         torch.testing.assert_close(results(clone, clone), expected, rtol=0, atol=0)
-
-
-def test_outputs_can_be_pickled_and_copied() -> None:
-    net = DiffPoolNet(5, 8, 3, [6, 3]).eval()
-    x, edge_index, batch, _ = arguments()
-    with torch.no_grad():
-        out = net(x, edge_index, batch=batch)
-    for clone in (pickle.loads(pickle.dumps(out)), copy.deepcopy(out)):
-        torch.testing.assert_close(clone.out, out.out)
-        assert repr(clone.levels) == repr(out.levels)
+    if kind is Paper:  # and its output
+        x, edge_index, batch, _ = arguments()
+        out = model.net(x, edge_index, batch=batch)
+        clone = pickle.loads(pickle.dumps(out))
         torch.testing.assert_close(clone.levels[1].adj, out.levels[1].adj)
 
 
@@ -93,14 +86,3 @@ def test_hooks_see_every_layer_of_every_level(kind: type[Module]) -> None:
     assert not any("forward" in vars(layer) for layer in layers)
     plain = make(kind)
     torch.testing.assert_close(found, results(plain, plain))
-
-
-@KINDS
-def test_summary(kind: type[Module]) -> None:
-    pytest.importorskip("tabulate")
-    model = make(kind)
-    text = summary(model, *arguments(), max_depth=7)
-    total = sum(p.numel() for p in model.parameters())
-    assert f"{total:,}" in text
-    assert text.count("DiffPool") >= 2
-    assert text.count("SAGEConv") == 2 * (4 if kind is TwoLevels else 5)
