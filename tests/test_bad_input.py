@@ -8,7 +8,6 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Linear
 
 from pyg_diffpool import (
@@ -38,11 +37,11 @@ DENSE: dict[str, Any] = {
 NAN, INF = float("nan"), float("inf")
 
 
-def edges(*pairs: tuple[int, int]) -> Tensor:
+def edges(*pairs):
     return torch.tensor(pairs).t()
 
 
-def with_entry(value: float) -> Tensor:
+def with_entry(value):
     s = torch.ones(5, 2)
     s[3, 1] = value
     return s
@@ -167,28 +166,28 @@ BAD_PADDED: dict[type, list[tuple[dict[str, Any], str]]] = {
 }
 
 
-def rows(table: dict[type, list[Any]]) -> list[tuple[Any, ...]]:
+def rows(table):
     return [(error, *row) for error, rows in table.items() for row in rows]
 
 
 @pytest.mark.parametrize(("error", "changes", "message"), rows(BAD_FLAT))
-def test_flat(error: type, changes: dict[str, Any], message: str) -> None:
+def test_flat(error, changes, message):
     with pytest.raises(error, match=re.escape(message)):
         diff_pool(**{**GOOD, **changes})
 
 
 @pytest.mark.parametrize(("error", "changes", "message"), rows(BAD_PADDED))
-def test_padded(error: type, changes: dict[str, Any], message: str) -> None:
+def test_padded(error, changes, message):
     with pytest.raises(error, match=re.escape(message)):
         diff_pool(**{**DENSE, **changes})
 
 
-def test_good_input_is_good() -> None:
+def test_good_input_is_good():
     diff_pool(**GOOD, check=True)
     diff_pool(**DENSE, check=True)
 
 
-def test_the_search_for_nan_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_nan_by_environment(monkeypatch):
     bad = {**GOOD, "s": with_entry(NAN)}
     assert diff_pool(**bad).x.isnan().any()
     monkeypatch.setenv("PYG_DIFFPOOL_CHECK", "1")
@@ -261,7 +260,7 @@ OTHERS: dict[type, list[tuple[Call, str]]] = {
 
 
 @pytest.mark.parametrize(("error", "call", "message"), rows(OTHERS))
-def test_other_functions(error: type, call: Call, message: str) -> None:
+def test_other_functions(error, call, message):
     with pytest.raises(error, match=re.escape(message)):
         call()
 
@@ -295,14 +294,14 @@ WHOLE = [numpy.int64(3), numpy.array(3), torch.tensor(3), 3.0, numpy.float32(3)]
 NOT_WHOLE = [2.5, True, "3", torch.tensor(True), float("inf")]
 
 
-def net(**sizes: Any) -> DiffPoolNet:
+def net(**sizes):
     torch.manual_seed(0)
     defaults = {"in_channels": 3, "hidden_channels": 4, "out_channels": 2}
     return DiffPoolNet(**{**defaults, "num_clusters": 2, **sizes})
 
 
 @pytest.mark.parametrize(("name", "call"), NUMBERS)
-def test_whole_numbers_of_any_type(name: str, call: Callable[[Any], Any]) -> None:
+def test_whole_numbers_of_any_type(name, call):
     found = []
     for three in [3, *WHOLE]:
         torch.manual_seed(0)
@@ -316,7 +315,7 @@ def test_whole_numbers_of_any_type(name: str, call: Callable[[Any], Any]) -> Non
 
 
 @pytest.mark.parametrize("name", ["hidden_channels", "out_channels", "in_channels"])
-def test_numbers_that_must_be_given(name: str) -> None:
+def test_numbers_that_must_be_given(name):
     for value in (None, torch.tensor([3])):
         if name == "in_channels" and value is not None:
             continue  # where it is a sequence of one

@@ -4,11 +4,9 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Linear, Module
 from torch.testing import assert_close
 from torch_geometric.explain import CaptumExplainer, Explainer, GNNExplainer
-from torch_geometric.explain.algorithm import ExplainerAlgorithm
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 from torch_geometric.nn import (
     GAT,
@@ -23,7 +21,7 @@ from torch_geometric.nn import (
 
 from graphs import ZOO, layer_arguments, sample
 from modes.models import Paper, TwoLevels, arguments, make
-from pyg_diffpool import DiffPool, DiffPoolOutput, diff_pool
+from pyg_diffpool import DiffPool, diff_pool
 from pyg_diffpool._minibatch import flat_graph
 from pyg_diffpool.conv import call_gnn
 
@@ -31,20 +29,18 @@ from pyg_diffpool.conv import call_gnn
 class Logits(Module):
     """Of a whole model its logits alone."""
 
-    def __init__(self, kind: type[Module]) -> None:
+    def __init__(self, kind):
         super().__init__()
         self.model = make(kind)
 
-    def forward(
-        self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x, edge_index, batch=None):
         return self.model(x, edge_index, batch)[0]
 
 
 GRAPHS = sample([8, 5, 9], channels=5, directed=False, seed=1).to(torch.float)
 
 
-def explainer(model: Module, algorithm: ExplainerAlgorithm) -> Explainer:
+def explainer(model, algorithm):
     return Explainer(
         model,
         algorithm,
@@ -59,12 +55,12 @@ def explainer(model: Module, algorithm: ExplainerAlgorithm) -> Explainer:
     )
 
 
-def gnn_explainer(epochs: int = 3) -> GNNExplainer:
+def gnn_explainer(epochs=3):
     weights = {"edge_size": 0.01, "edge_ent": 0.1, "node_feat_size": 0.1}
     return GNNExplainer(epochs=epochs, lr=0.1, **weights)
 
 
-def integrated_gradients() -> CaptumExplainer:
+def integrated_gradients():
     pytest.importorskip("captum", reason="needs the extra 'explain'")
     return CaptumExplainer("IntegratedGradients", n_steps=10)
 
@@ -87,15 +83,13 @@ GIVEN = layer_arguments(UNDIRECTED)
 MASK = torch.rand(UNDIRECTED.edge_index.size(1), dtype=torch.double)
 
 
-def masked(
-    model: Module, mask: Tensor = MASK, edges: Tensor = UNDIRECTED.edge_index
-) -> Module:
+def masked(model, mask=MASK, edges=UNDIRECTED.edge_index):
     set_masks(model, mask, edges, apply_sigmoid=False)
     return model
 
 
 @pytest.mark.parametrize("gnn", [GraphSAGE, GCN, GIN])
-def test_a_mask_acts_on_both_gnns_and_on_the_product(gnn: type[Module]) -> None:
+def test_a_mask_acts_on_both_gnns_and_on_the_product(gnn):
     torch.manual_seed(0)
     pool = masked(DiffPool(gnn(3, 8, 2), gnn(3, 8, 2, out_channels=4)).double())
     z, s = (m(GIVEN["x"], GIVEN["adj"]) for m in (pool.embed, pool.assign))
@@ -106,7 +100,7 @@ def test_a_mask_acts_on_both_gnns_and_on_the_product(gnn: type[Module]) -> None:
 
 
 @pytest.mark.parametrize("part", ["embed", "assign"])
-def test_the_gradient_comes_by_each_gnn(part: str) -> None:
+def test_the_gradient_comes_by_each_gnn(part):
     torch.manual_seed(0)
     mask = torch.ones_like(MASK).requires_grad_()
     pool = DiffPool(GraphSAGE(3, 8, 2), GraphSAGE(3, 4, 2)).double()
@@ -115,13 +109,13 @@ def test_the_gradient_comes_by_each_gnn(part: str) -> None:
     assert (grad != 0).all()
 
 
-def lower() -> DiffPoolOutput:
+def lower():
     torch.manual_seed(0)
     return DiffPool(Linear(3, 8), Linear(3, 4)).double()(**GIVEN)
 
 
 @pytest.mark.parametrize("gnn", [GraphSAGE, GCN, partial(GAT, edge_dim=1)])
-def test_pooled_levels_know_of_no_mask(gnn: type[Module]) -> None:
+def test_pooled_levels_know_of_no_mask(gnn):
     out, level2 = lower(), DiffPool(gnn(8, 8, 2), GraphSAGE(8, 2, 1)).double()
     expected = level2(out.x, out.adj, mask=out.mask)
     found = masked(level2)(out.x, out.adj, mask=out.mask)
@@ -131,7 +125,7 @@ def test_pooled_levels_know_of_no_mask(gnn: type[Module]) -> None:
 
 
 @pytest.mark.parametrize("conv", [GCNConv, GraphConv, SAGEConv])
-def test_masked_messages_on_a_weighted_graph(conv: type[Module]) -> None:
+def test_masked_messages_on_a_weighted_graph(conv):
     torch.manual_seed(0)
     sample, layer = ZOO["weighted"].positive, conv(3, 5).double()
     x, edges, weight = sample.x, sample.edge_index, sample.edge_weight
@@ -150,7 +144,7 @@ def test_masked_messages_on_a_weighted_graph(conv: type[Module]) -> None:
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
-def test_a_masked_edge_has_no_part_in_pooled_edge_features(reduce: str) -> None:
+def test_a_masked_edge_has_no_part_in_pooled_edge_features(reduce):
     attr = torch.rand(len(MASK), 5, dtype=torch.double)
     pool = DiffPool(GATv2Conv(3, 3, edge_dim=5).double(), edge_reduce=reduce)
     kept = torch.arange(len(attr)) % 3 > 0
@@ -161,7 +155,7 @@ def test_a_masked_edge_has_no_part_in_pooled_edge_features(reduce: str) -> None:
     assert_close(out.edge_attr, pool(**fewer).edge_attr)
 
 
-def test_a_mask_for_other_edges_is_refused() -> None:
+def test_a_mask_for_other_edges_is_refused():
     given = lower().to_sparse()
     pool = DiffPool(GraphSAGE(8, 8, 1), GraphSAGE(8, 2, 1)).double()
     expected = pool(*given)

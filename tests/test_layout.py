@@ -1,9 +1,7 @@
 """How many files of the package one call goes through."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -13,10 +11,10 @@ from pyg_diffpool import diff_pool
 HOME = str(Path(pyg_diffpool.__file__).parent)
 
 
-def files_entered(call: Callable[[], object]) -> set[str]:
+def files_entered(call):
     entered: set[str] = set()
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
+    def profile(frame, event, _):
         file = frame.f_code.co_filename
         if event == "call" and file.startswith(HOME):
             entered.add(str(Path(file).relative_to(HOME)))
@@ -29,7 +27,7 @@ def files_entered(call: Callable[[], object]) -> set[str]:
     return entered
 
 
-def test_one_call_enters_few_files() -> None:
+def test_one_call_enters_few_files():
     n, batch = 80, torch.arange(80) // 40
     pairs = (batch.unsqueeze(1) == batch).nonzero().t().contiguous()
     x, s = torch.randn(n, 8), torch.randn(n, 4, requires_grad=True)

@@ -287,10 +287,7 @@ NEED_MORE: dict[str, tuple[Callable[[], Module], str]] = {
     "FastRGCNConv": (lambda: pyg.FastRGCNConv(C, C, 2), "needs 'edge_type'"),
     "RGATConv": (lambda: pyg.RGATConv(C, C, 2), "needs 'edge_type'"),
     "FiLMConv": (lambda: pyg.FiLMConv(C, C, 2), "needs 'edge_type'"),
-    "HEATConv": (
-        lambda: pyg.HEATConv(C, C, 2, 2, 2, 1, 2),
-        "'node_type', 'edge_type'",
-    ),
+    "HEATConv": (lambda: pyg.HEATConv(C, C, 2, 2, 2, 1, 2), "'node_type', 'edge_type'"),
     "WLConv": (lambda: pyg.WLConv(), "Take WLConvContinuous"),
     "GINEConv": (lambda: pyg.GINEConv(mlp(), edge_dim=3), "'edge_dim=1'"),
     "NNConv": (lambda: pyg.NNConv(C, C, Linear(3, C * C)), "'edge_dim=1'"),

@@ -2,34 +2,31 @@
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import Module
 from torch.testing import assert_close
 from torch_geometric import nn as pyg
-from torch_geometric.nn import MessagePassing
 
-from graphs import ZOO, Sample, pad
-from pyg_diffpool._minibatch import MiniBatch, PaddedGraph, flat_graph, padded_graph
+from graphs import ZOO, pad
+from pyg_diffpool._minibatch import PaddedGraph, flat_graph, padded_graph
 from pyg_diffpool.conv import call_gnn
 
 C, OUT = 3, 5
 WITH_RULE = pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.SAGEConv, pyg.GraphConv])
 
 
-def flat_form(sample: Sample) -> tuple[Tensor, MiniBatch]:
+def flat_form(sample):
     rest = {"batch": sample.batch, "batch_size": sample.batch_size}
     graph = flat_graph(sample.x, sample.edge_index, sample.edge_weight, **rest)
     return sample.x, graph
 
 
-def padded_form(sample: Sample) -> tuple[Tensor, MiniBatch]:
+def padded_form(sample):
     x, adj, mask = pad(sample, sample.x)
     return x, padded_graph(x, adj, mask)
 
 
 # A degree below 0 gives NaN in PyG too, and a loop of weight 0 is a loop.
 @pytest.mark.parametrize("weights", [[-3.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 0.5]])
-def test_weights_of_gcn_at_the_edge_are_as_in_pyg(weights: list[float]) -> None:
+def test_weights_of_gcn_at_the_edge_are_as_in_pyg(weights):
     x, edges = torch.randn(3, C), torch.tensor([[0, 1, 1, 2], [0, 2, 0, 1]])
     conv, weight = pyg.GCNConv(C, OUT), torch.tensor(weights)
     found = call_gnn(conv, x, flat_graph(x, edges, weight))
@@ -38,9 +35,7 @@ def test_weights_of_gcn_at_the_edge_are_as_in_pyg(weights: list[float]) -> None:
 
 @WITH_RULE
 @pytest.mark.parametrize("out_channels", [1, 2, OUT])
-def test_gradients_where_the_features_have_none(
-    kind: type[MessagePassing], out_channels: int
-) -> None:
+def test_gradients_where_the_features_have_none(kind, out_channels):
     conv, (x, graph) = kind(C, out_channels).double(), flat_form(ZOO["ordinary"])
     found, expected = (
         torch.autograd.grad(out.square().sum(), list(conv.parameters()))
@@ -54,9 +49,7 @@ def test_gradients_where_the_features_have_none(
     ("kind", "name"),
     [(pyg.GCNConv, "lin"), (pyg.SAGEConv, "lin_l"), (pyg.GraphConv, "lin_rel")],
 )
-def test_a_hook_on_the_linear_map_sees_what_pyg_shows_it(
-    kind: type[MessagePassing], name: str, out_channels: int
-) -> None:
+def test_a_hook_on_the_linear_map_sees_what_pyg_shows_it(kind, name, out_channels):
     sample, seen = ZOO["ordinary"], []
     conv = kind(C, out_channels).double()
     conv.get_submodule(name).register_forward_hook(
@@ -70,7 +63,7 @@ def test_a_hook_on_the_linear_map_sees_what_pyg_shows_it(
     assert seen.count("messages") == 1
 
 
-def gin(kind: type[Module]) -> Module:
+def gin(kind):
     torch.manual_seed(0)
     return kind(pyg.MLP([C, 8, OUT], norm=None), train_eps=True)
 
@@ -84,9 +77,7 @@ def gin(kind: type[Module]) -> Module:
     ],
     ids=["sage", "graph", "gin"],
 )
-def test_weighted_arithmetic_is_that_of_the_dense_layers(
-    layer: Module, dense: Module
-) -> None:
+def test_weighted_arithmetic_is_that_of_the_dense_layers(layer, dense):
     renamed = {
         "lin_l.weight": "lin_rel.weight",
         "lin_l.bias": "lin_root.bias",
@@ -109,12 +100,12 @@ def test_weighted_arithmetic_is_that_of_the_dense_layers(
             assert mask is None or not out[~mask].any()
 
 
-def test_a_dense_layer_wants_padded_input() -> None:
+def test_a_dense_layer_wants_padded_input():
     with pytest.raises(ValueError, match="'to_padded' first"):
         call_gnn(pyg.DenseSAGEConv(C, OUT).double(), *flat_form(ZOO["ordinary"]))
 
 
-def test_the_gradient_of_an_adjacency_of_ones_reaches_a_layer_without_a_rule() -> None:
+def test_the_gradient_of_an_adjacency_of_ones_reaches_a_layer_without_a_rule():
     adj = torch.tensor([[[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]]).double()
     x, conv = torch.randn(1, 3, C).double(), pyg.TAGConv(C, OUT).double()
     grads = []
@@ -126,7 +117,7 @@ def test_the_gradient_of_an_adjacency_of_ones_reaches_a_layer_without_a_rule() -
     assert_close(*grads)
 
 
-def test_means_of_many_half_precision_weights_do_not_saturate() -> None:
+def test_means_of_many_half_precision_weights_do_not_saturate():
     n = 1000
     edges = torch.stack([torch.arange(1, n + 1), torch.zeros(n, dtype=torch.long)])
     x, weight = torch.ones(n + 1, C).bfloat16(), torch.ones(n).bfloat16()
@@ -136,10 +127,8 @@ def test_means_of_many_half_precision_weights_do_not_saturate() -> None:
 
 
 @pytest.mark.parametrize("gnn", [pyg.GraphSAGE, pyg.GCN, pyg.GIN])
-def test_the_edges_of_a_pooled_graph_are_not_listed(
-    gnn: type[Module], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def listed(_: object) -> None:
+def test_the_edges_of_a_pooled_graph_are_not_listed(gnn, monkeypatch):
+    def listed(_):
         raise AssertionError("edges are listed")
 
     monkeypatch.setattr(PaddedGraph, "edges", property(listed))
@@ -148,7 +137,7 @@ def test_the_edges_of_a_pooled_graph_are_not_listed(
 
 
 @pytest.mark.parametrize("giving", [lambda x: (x, x), lambda x: x.argmax(-1)])
-def test_only_features_are_taken(giving: object) -> None:
+def test_only_features_are_taken(giving):
     model = pyg.Sequential("x", [(giving, "x -> x")])
     with pytest.raises(TypeError, match="node features"):
         call_gnn(model, *flat_form(ZOO["ordinary"]))

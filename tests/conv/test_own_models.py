@@ -3,11 +3,9 @@
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Linear, Module, ModuleList
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
@@ -27,21 +25,21 @@ X = torch.randn(5, C, generator=torch.Generator().manual_seed(0))
 class Plain(Module):
     """Two layers, called by name."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         torch.manual_seed(0)
         self.a, self.b = GraphConv(C, C), GraphConv(C, C)
         self.lin = Linear(C, C)
         self.reach()
 
-    def reach(self) -> None:
+    def reach(self):
         """What the subclass keeps of the layers."""
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(self, x, edge_index):
         return self.lin(self.b(self.a(x, edge_index), edge_index))
 
 
-def own(forward: Callable[..., Any], reach: Callable[..., Any] | None = None) -> Module:
+def own(forward, reach=None):
     """The model with another `forward`, and other ways to reach its layers."""
     parts = (
         {"forward": forward} if reach is None else {"forward": forward, "reach": reach}
@@ -49,34 +47,29 @@ def own(forward: Callable[..., Any], reach: Callable[..., Any] | None = None) ->
     return type("Own", (Plain,), parts)()
 
 
-def embedded(
-    model: Module,
-    weight: Tensor | None = WEIGHT,
-    x: Tensor = X,
-    edge_index: Tensor = EDGES,
-) -> Tensor:
+def embedded(model, weight=WEIGHT, x=X, edge_index=EDGES):
     return DiffPool(model)(x, edge_index, weight, BATCH, s=X).embedding
 
 
-def is_clean(layer: Module) -> bool:
+def is_clean(layer):
     return not {"forward", "propagate"} & vars(layer).keys()
 
 
-def in_list(self: Any) -> None:
+def in_list(self):
     self.steps = [self.a, (self.b,), {"last": self.lin}]
 
 
-def by_list(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def by_list(self, x, edge_index):
     first, (second,), rest = self.steps
     return rest["last"](second(first(x, edge_index), edge_index))
 
 
-def in_methods(self: Any) -> None:
+def in_methods(self):
     self.first = self.a.__call__
     self.rest = lambda x, edge_index: self.lin(self.b(x, edge_index))
 
 
-def by_type(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def by_type(self, x, edge_index):
     for layer in self.layers:
         takes_edges = isinstance(layer, MessagePassing)
         x = layer(x, edge_index) if takes_edges else layer(x)
@@ -112,7 +105,7 @@ WAYS: dict[str, Callable[[], Module]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_weights_reach_every_layer(way: str) -> None:
+def test_weights_reach_every_layer(way):
     plain, model = Plain(), WAYS[way]()
     expected = plain.lin(plain.b(plain.a(X, EDGES, WEIGHT), EDGES, WEIGHT))
     for each in (plain, model, model):
@@ -121,23 +114,23 @@ def test_weights_reach_every_layer(way: str) -> None:
     assert type(model.b) is GraphConv
 
 
-def other_edges(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def other_edges(self, x, edge_index):
     return self.a(x, add_self_loops(edge_index)[0])
 
 
-def other_weights(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def other_weights(self, x, edge_index):
     return self.a(x, edge_index, x[edge_index[0], 0])
 
 
-def own_copy(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def own_copy(self, x, edge_index):
     return self.a(x, edge_index.clone())
 
 
-def own_sums(_: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def own_sums(_, x, edge_index):
     return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]])
 
 
-def own_messages(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def own_messages(self, x, edge_index):
     return self.a.propagate(edge_index, x=(x, x), edge_weight=None)
 
 
@@ -151,7 +144,7 @@ def own_messages(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
         (own_messages, "propagate"),
     ],
 )
-def test_weights_are_not_lost_in_silence(forward: Any, message: str) -> None:
+def test_weights_are_not_lost_in_silence(forward, message):
     model = own(forward)
     with pytest.raises(ValueError, match=message):
         embedded(model)
@@ -162,39 +155,37 @@ def test_weights_are_not_lost_in_silence(forward: Any, message: str) -> None:
     assert_close(blocks.embedding[mask], expected)
 
 
-def aware(self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+def aware(self, x, edge_index, edge_weight):
     return self.a(x, *add_self_loops(edge_index, edge_weight))
 
 
-def halving(self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+def halving(self, x, edge_index, edge_weight):
     return self.a(x, edge_index, edge_weight / 2)
 
 
-def featured(self: Any, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+def featured(self, x, edge_index, edge_attr):
     return self.attention(x, edge_index, edge_attr)
 
 
-def attend(self: Any) -> None:
+def attend(self):
     self.attention = pyg.GATv2Conv(C, C, edge_dim=1)
 
 
 @pytest.mark.parametrize("weight", [WEIGHT, None], ids=["", "ones"])
 @pytest.mark.parametrize("forward", [aware, halving, featured])
-def test_a_model_may_do_with_weights_as_it_likes(
-    forward: Any, weight: Tensor | None
-) -> None:
+def test_a_model_may_do_with_weights_as_it_likes(forward, weight):
     model = own(forward, attend)
     given = torch.ones_like(WEIGHT) if weight is None else weight
     given = given.unsqueeze(-1) if forward is featured else given
     assert_close(embedded(model, weight), model(X, EDGES, given))
 
 
-def turned_round(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def turned_round(self, x, edge_index):
     return self.a(x, edge_index.flip(0))
 
 
 @pytest.mark.parametrize("layer", [pyg.GraphConv, pyg.SAGEConv, pyg.TAGConv])
-def test_edges_turned_round_keep_their_weights(layer: type[Module]) -> None:
+def test_edges_turned_round_keep_their_weights(layer):
     conv = layer(C, C)
     directed = pyg.DirGNNConv(conv, alpha=1.0, root_weight=False)
     turning = own(turned_round, lambda self: setattr(self, "a", conv))
@@ -207,7 +198,7 @@ def test_edges_turned_round_keep_their_weights(layer: type[Module]) -> None:
             assert_close(blocks[mask], turned)
 
 
-def counting(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def counting(self, x, edge_index):
     self.calls += 1
     self.seen.append(self.calls)
     out = Plain.forward(self, x, edge_index)
@@ -215,7 +206,7 @@ def counting(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
     return out
 
 
-def test_what_a_forward_sets_stays() -> None:
+def test_what_a_forward_sets_stays():
     model = own(counting, lambda self: vars(self).update(calls=0, seen=[]))
     for _ in range(2):
         out = embedded(model)
@@ -225,20 +216,20 @@ def test_what_a_forward_sets_stays() -> None:
     assert model.a.lin_rel.weight.grad is not None
 
 
-def reordering(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def reordering(self, x, edge_index):
     self.steps = [*self.steps]
     self.first = self.steps[0].forward
     return by_list(self, x, edge_index)
 
 
-def keeping(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def keeping(self, x, edge_index):
     if not hasattr(self, "first"):
         self.first = self.a.forward
     return self.lin(self.b(self.first(x, edge_index), edge_index))
 
 
 @pytest.mark.parametrize("forward", [reordering, keeping])
-def test_what_a_forward_keeps_are_the_models_own_layers(forward: Any) -> None:
+def test_what_a_forward_keeps_are_the_models_own_layers(forward):
     model = own(forward, in_list)
     for _ in range(2):
         assert_close(embedded(model), embedded(Plain()))
@@ -249,17 +240,17 @@ def test_what_a_forward_keeps_are_the_models_own_layers(forward: Any) -> None:
     copy.deepcopy(model)
 
 
-def doubled(conv: Module) -> Callable[..., Tensor]:
+def doubled(conv):
     original = conv.forward
 
     @functools.wraps(original)
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
+    def forward(*args, **kwargs):
         return 2 * original(*args, **kwargs)
 
     return forward
 
 
-def test_a_forward_put_over_the_layers_is_called_and_kept() -> None:
+def test_a_forward_put_over_the_layers_is_called_and_kept():
     conv = pyg.SAGEConv(C, C)
     expected = 2 * conv(X, EDGES)
     conv.forward = doubled(conv)
@@ -268,14 +259,14 @@ def test_a_forward_put_over_the_layers_is_called_and_kept() -> None:
     assert "forward" in vars(conv)
 
 
-def test_a_layer_at_two_places() -> None:
+def test_a_layer_at_two_places():
     model = own(by_type, lambda self: setattr(self, "layers", ModuleList([self.a] * 2)))
     expected = model.a(model.a(X, EDGES, WEIGHT), EDGES, WEIGHT)
     assert_close(embedded(model), expected)
     assert is_clean(model.a)
 
 
-def nested(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def nested(self, x, edge_index):
     """Runs one of its layers on another graph, within a call."""
     before, pool = self.a(x, edge_index), DiffPool(self.a)
     inner = pool(x, EDGES.flip(0), WEIGHT.flip(0), BATCH, s=x).embedding
@@ -283,7 +274,7 @@ def nested(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_a_call_within_a_call(over: bool) -> None:
+def test_a_call_within_a_call(over):
     model = own(nested)
     if over:
         model.a.forward = doubled(model.a)
@@ -296,23 +287,21 @@ def test_a_call_within_a_call(over: bool) -> None:
 class Within(MessagePassing):
     """A layer with a layer of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.conv = GraphConv(C, C)
 
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x, edge_index, edge_weight=None):
         return self.conv(x, edge_index.flip(0), edge_weight / 2)
 
 
-def test_what_a_layer_does_within_is_its_own_business() -> None:
+def test_what_a_layer_does_within_is_its_own_business():
     model = Within()
     assert_close(embedded(model), model(X, EDGES, WEIGHT))
 
 
-def test_all_is_as_before_after_an_error() -> None:
-    def failing(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def test_all_is_as_before_after_an_error():
+    def failing(self, x, edge_index):
         self.a(x, edge_index)
         raise RuntimeError("no")
 
@@ -326,17 +315,17 @@ def test_all_is_as_before_after_an_error() -> None:
 
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.TAGConv, pyg.SAGEConv])
-def test_a_checkpoint(kind: type[Module], reentrant: bool) -> None:
+def test_a_checkpoint(kind, reentrant):
     x, s = X.clone().requires_grad_(), X
 
-    def unaware(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+    def unaware(self, x, edge_index):
         return checkpoint(self.conv, x, edge_index, use_reentrant=reentrant)
 
-    def aware(self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+    def aware(self, x, edge_index, edge_weight):
         edges = edge_index, edge_weight
         return checkpoint(self.conv, x, *edges, use_reentrant=reentrant)
 
-    def gradient(out: Tensor) -> Tensor:
+    def gradient(out):
         x.grad = None
         out.sin().sum().backward()
         return x.grad
@@ -355,13 +344,13 @@ def test_a_checkpoint(kind: type[Module], reentrant: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.SAGEConv])
-def test_a_frozen_layer_without_gradient(kind: type[Module]) -> None:
-    def frozen(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def test_a_frozen_layer_without_gradient(kind):
+    def frozen(self, x, edge_index):
         with torch.no_grad():
             first = self.a(x, edge_index)
         return first + self.b(x, edge_index)
 
-    def layers(self: Any) -> None:
+    def layers(self):
         self.a, self.b = kind(C, C).requires_grad_(False), kind(C, C)
 
     model, (blocks, dense, mask) = own(frozen, layers), to_padded(X, EDGES, BATCH)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_diffpool.datasets import PythonFunctions
@@ -21,17 +20,17 @@ Make = Callable[..., PythonFunctions]
 
 
 @pytest.fixture
-def make(sources: Path, tmp_path: Path) -> Make:
+def make(sources, tmp_path):
     return partial(PythonFunctions, root=tmp_path / "root", source=sources)
 
 
-def contents(dataset: PythonFunctions) -> list[object]:
+def contents(dataset):
     held = {**dataset._data.to_dict(), "slices": [*dataset.slices.values()]}
     values = [v.tolist() if hasattr(v, "tolist") else str(v) for v in held.values()]
     return [values, dataset.type_vocabulary, dataset.attribute_vocabulary]
 
 
-def test_one_graph_a_function_with_words_and_module(make: Make) -> None:
+def test_one_graph_a_function_with_words_and_module(make):
     dataset = make()
     modules = [dataset.module_names[int(data.module)] for data in dataset]
     words = [" ".join(data.name_tokens) for data in dataset]
@@ -50,7 +49,7 @@ def test_one_graph_a_function_with_words_and_module(make: Make) -> None:
     assert batch.name_tokens == [data.name_tokens for data in dataset]
 
 
-def test_rare_words_are_no_class(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rare_words_are_no_class(make, monkeypatch):
     monkeypatch.setattr(implementation, "NUM_CLASSES", 2)
     every, labelled = make(), make(labelled_only=True)
     assert every.y.tolist().count(UNLABELLED) == 2
@@ -58,7 +57,7 @@ def test_rare_words_are_no_class(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     assert [int(data.y) for data in labelled] == [0, 0, 1, 0, 1, 0]
 
 
-def test_cache(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache(make, sources, monkeypatch):
     first, other = make(), make(root=sources.parent / "other")
     monkeypatch.delattr(implementation, "read_trees")
     assert contents(first) == contents(make()) == contents(other)
@@ -66,7 +65,7 @@ def test_cache(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> No
         make(force_reload=True)
 
 
-def test_own_files(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_files(make, sources, monkeypatch):
     """Each interpreter and each set of sources has a cache file of its own."""
     folders = [make().processed_dir]
     path = sources / "shapes.py"
@@ -80,7 +79,7 @@ def test_own_files(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
-def test_a_damaged_cache_is_refused(make: Make, place: float) -> None:
+def test_a_damaged_cache_is_refused(make, place):
     before = make()
     path = Path(before.processed_paths[0])
     whole = path.read_bytes()
@@ -93,8 +92,8 @@ def test_a_damaged_cache_is_refused(make: Make, place: float) -> None:
 
 
 def test_a_killed_build_leaves_no_file_and_a_file_cannot_run_code(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make, tmp_path, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.delattr(Path, "replace")
         with pytest.raises(AttributeError, match="replace"):
@@ -105,8 +104,8 @@ def test_a_killed_build_leaves_no_file_and_a_file_cannot_run_code(
         make()
 
 
-def test_transforms_and_filters(make: Make, tmp_path: Path) -> None:
-    def double(data: Data) -> Data:
+def test_transforms_and_filters(make, tmp_path):
+    def double(data):
         data.x = data.x * 2
         return data
 
@@ -119,7 +118,7 @@ def test_transforms_and_filters(make: Make, tmp_path: Path) -> None:
         make(root=tmp_path / "none", pre_filter=lambda _: False)
 
 
-def test_few_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_functions(tmp_path, monkeypatch):
     monkeypatch.setenv("PYG_HOME", str(tmp_path / "home"))
     file = tmp_path / "one.py"
     for files in (0, 1):
@@ -133,7 +132,7 @@ def test_few_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path(dataset.root) == tmp_path / "home" / "PythonFunctions"
 
 
-def test_standard_library(standard_functions: PythonFunctions) -> None:
+def test_standard_library(standard_functions):
     dataset = standard_functions
     assert len(dataset) > 10_000
     assert dataset.num_classes == 20
@@ -146,7 +145,7 @@ def test_standard_library(standard_functions: PythonFunctions) -> None:
     assert counts == sorted(counts, reverse=True)
 
 
-def test_no_name_leaks_into_its_own_graph(standard_functions: PythonFunctions) -> None:
+def test_no_name_leaks_into_its_own_graph(standard_functions):
     """Every tenth module, as texts that the graphs' indices stand for."""
     dataset, files = standard_functions, source_files(standard_functions._source)
     for index, path in list(enumerate(files))[::10]:
@@ -159,7 +158,7 @@ def test_no_name_leaks_into_its_own_graph(standard_functions: PythonFunctions) -
             assert not [text for text in texts if own_name.search(text)]
 
 
-def test_equal_graphs_share_a_group(standard_functions: PythonFunctions) -> None:
+def test_equal_graphs_share_a_group(standard_functions):
     groups: dict[object, set[int]] = {}
     for data in standard_functions[::5]:
         key = (data.x.numpy().tobytes(), data.edge_index.numpy().tobytes())

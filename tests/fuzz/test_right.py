@@ -1,7 +1,6 @@
 """Right arguments of any size and dtype, held to the oracle and to definitions."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -9,23 +8,11 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import reference
-from graphs import (
-    BACKENDS,
-    Sample,
-    assert_same,
-    flat,
-    pad,
-    padded,
-    pool,
-    sample,
-)
-from pyg_diffpool import (
-    diff_pool,
-    unpool,
-)
+from graphs import BACKENDS, assert_same, flat, pad, padded, pool, sample
+from pyg_diffpool import diff_pool, unpool
 
 
-def options(cases: int) -> settings:
+def options(cases):
     """Settings for a test with that many cases; a few by default."""
     few = settings.get_current_profile_name() != "fuzz"
     return settings(
@@ -56,7 +43,7 @@ dtypes = st.sampled_from(list(TOLERANCE))
 sizes = st.lists(magnitudes, min_size=3, max_size=3)
 
 
-def scaled(drawn: Sample, dtype: torch.dtype, size: list[float]) -> Sample:
+def scaled(drawn, dtype, size):
     """Other orders of magnitude, as far as the dtype goes."""
     if dtype == torch.half:
         size = [min(max(v, 1e-3), 10.0) for v in size]
@@ -65,7 +52,7 @@ def scaled(drawn: Sample, dtype: torch.dtype, size: list[float]) -> Sample:
     return replace(drawn, x=x, s=s, edge_weight=weight).to(dtype)
 
 
-def assert_right(out: Any, drawn: Sample, **choices: Any) -> None:
+def assert_right(out, drawn, **choices):
     """Equal to the oracle, within rounding of the terms that are summed."""
     expected = reference.diff_pool(**flat(drawn), **choices)
     positive = replace(drawn.positive, x=drawn.x.abs())
@@ -94,7 +81,7 @@ def assert_right(out: Any, drawn: Sample, **choices: Any) -> None:
     st.sampled_from(["none", "int", "tensor"]),
     st.booleans(),
 )
-def test_the_operator(drawn, dtype, size, backend, normalize, budget, check) -> None:
+def test_the_operator(drawn, dtype, size, backend, normalize, budget, check):
     drawn = scaled(drawn, dtype, size)
     k = drawn.s.size(1)
     budgets = [1 + (7 * b) % k for b in range(drawn.batch_size)]
@@ -118,7 +105,7 @@ def test_the_operator(drawn, dtype, size, backend, normalize, budget, check) -> 
 
 @options(1000)
 @given(samples, dtypes, sizes)
-def test_the_operator_on_blocks(drawn, dtype, size) -> None:
+def test_the_operator_on_blocks(drawn, dtype, size):
     drawn = scaled(drawn, dtype, size)
     out, mask = diff_pool(**padded(drawn)), padded(drawn)["mask"]
     rows = replace(out, assignment=out.assignment[mask])  # as the oracle has it
@@ -127,7 +114,7 @@ def test_the_operator_on_blocks(drawn, dtype, size) -> None:
 
 @options(2000)
 @given(samples, st.sampled_from(BACKENDS))
-def test_the_order_of_nodes_and_edges_given_twice(drawn, backend) -> None:
+def test_the_order_of_nodes_and_edges_given_twice(drawn, backend):
     order = torch.argsort(torch.rand(drawn.x.size(0)) + drawn.batch)
     edges, weight = order.argsort()[drawn.edge_index], drawn.weights
     other = replace(
@@ -145,7 +132,7 @@ def test_the_order_of_nodes_and_edges_given_twice(drawn, backend) -> None:
 
 @options(1000)
 @given(samples)
-def test_unpool_is_the_product_with_s(drawn) -> None:
+def test_unpool_is_the_product_with_s(drawn):
     out = pool(drawn)
     expected = (out.assignment.unsqueeze(1) @ out.x[drawn.batch]).squeeze(1)
     assert_close(unpool(out.x, out.assignment, drawn.batch), expected)

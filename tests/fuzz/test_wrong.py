@@ -21,10 +21,10 @@ from pyg_diffpool import (
 )
 
 
-def entry(value: float) -> Callable[[Tensor], Tensor]:
+def entry(value):
     """Put a value into the middle of a tensor."""
 
-    def change(tensor: Tensor) -> Tensor:
+    def change(tensor):
         out = tensor.clone(memory_format=torch.contiguous_format)
         out.view(-1)[out.numel() // 2] = value
         return out
@@ -77,7 +77,7 @@ EDGES = {"edge_index": SAMPLE.edge_index, **LAYER}
 del EDGES["adj"]
 
 
-def some(given: Arguments, *names: str) -> Arguments:
+def some(given, *names):
     return {name: given[name] for name in names}
 
 
@@ -100,11 +100,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Arguments, tuple[str, ...]]] = {
         {"x": torch.randn(2, 6, 3).double(), **ASSIGNMENT},
         ("x a row more",),
     ),
-    "readout": (
-        readout,
-        some(FLAT, "x", "batch", "batch_size"),
-        ("x another dtype",),
-    ),
+    "readout": (readout, some(FLAT, "x", "batch", "batch_size"), ("x another dtype",)),
     "readout of blocks": (readout, some(BLOCKS, "x", "mask"), ("x another dtype",)),
     # As in PyG, one row may stand for all graphs, and a mask casts logits to the dtype
     # of `x` and may be of floats and of any shape.

@@ -5,8 +5,6 @@ import pickle
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import Module
 from torch_geometric.nn import SAGEConv
 
 from graphs import sample
@@ -17,7 +15,7 @@ KINDS = pytest.mark.parametrize("kind", [TwoLevels, Paper])
 
 @KINDS
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_autocast(kind: type[Module], dtype: torch.dtype) -> None:
+def test_autocast(kind, dtype):
     model = make(kind)
     expected = results(model, model)
     with torch.autocast("cpu", dtype=dtype):
@@ -32,13 +30,13 @@ def test_autocast(kind: type[Module], dtype: torch.dtype) -> None:
 
 
 @KINDS
-def test_gradgradcheck(kind: type[Module]) -> None:
+def test_gradgradcheck(kind):
     model, given = make(kind).double(), sample([4, 3], channels=5, directed=False)
     edges, batch = given.edge_index, given.batch
     model(given.x, edges, batch)  # batch norm learns its scale, or its slope is steep
     model.eval()
 
-    def run(x: Tensor) -> tuple[Tensor, Tensor]:
+    def run(x):
         return model(x, edges, batch)
 
     x = given.x.requires_grad_()
@@ -47,7 +45,7 @@ def test_gradgradcheck(kind: type[Module]) -> None:
 
 
 @KINDS
-def test_copies(kind: type[Module]) -> None:
+def test_copies(kind):
     model, other = make(kind).eval(), kind().eval()
     other.load_state_dict(model.state_dict())
     clones = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), other]
@@ -63,7 +61,7 @@ def test_copies(kind: type[Module]) -> None:
 
 @KINDS
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_without_gradients(kind: type[Module], mode: type) -> None:
+def test_without_gradients(kind, mode):
     model = make(kind).eval()
     expected = model(*arguments())
     with mode():
@@ -74,7 +72,7 @@ def test_without_gradients(kind: type[Module], mode: type) -> None:
 
 @KINDS
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-def test_hooks_see_every_layer_of_every_level(kind: type[Module]) -> None:
+def test_hooks_see_every_layer_of_every_level(kind):
     model, seen = make(kind), []
     layers = [m for m in model.modules() if isinstance(m, SAGEConv)]
     for layer in layers:

@@ -79,8 +79,7 @@ def test_several_columns_of_labels_are_several_labels(cli, work):
 
 
 @pytest.mark.parametrize(
-    "option",
-    ["model.lr=0.5", "model.weight_decay=0.1", "early_stopping.patience=3"],
+    "option", ["model.lr=0.5", "model.weight_decay=0.1", "early_stopping.patience=3"]
 )
 def test_other_options_at_a_resume_are_refused(cli, make_set, option):
     cli("fit", f"--data.dataset={make_set()}", *QUICK)
