@@ -14,7 +14,6 @@ from pyg_diffpool.train.splits import check_split, fold_split, split_from_file
 from pyg_diffpool.train.task import (
     check_targets,
     infer_task,
-    metric_inputs,
     task_loss,
     task_metrics,
 )
@@ -124,7 +123,7 @@ def test_labels_that_are_missing_count_nowhere():
     pairs = [(y[k, i].numpy(), out[k, i].numpy()) for i, k in enumerate(known)]
     metrics = task_metrics("multilabel", 4)
     for rows in (slice(i, i + 1) for i in range(40)):  # of graphs one by one
-        metrics.update(*metric_inputs("multilabel", out[rows], y[rows]))
+        metrics.update(out[rows], y[rows])
     result = metrics.compute()
     for name, score in (
         ("average_precision", average_precision_score),
@@ -144,7 +143,7 @@ def test_labels_that_are_missing_count_nowhere():
 def test_a_single_label_has_an_area():
     out, y = torch.tensor([[2.0], [1.0], [-1.0]]), torch.tensor([[1.0], [0.0], [NAN]])
     metrics = task_metrics("multilabel", 1)
-    metrics.update(*metric_inputs("multilabel", out, y))
+    metrics.update(out, y)
     assert metrics.compute()["roc_auc"] == 1
 
 
@@ -154,7 +153,7 @@ def test_r2_does_not_depend_on_the_mean(offset):
     y = torch.randn(200, 2).double()
     out = y + 0.3 * torch.randn(200, 2)
     metrics = task_metrics("regression", 2)
-    metrics.update(*metric_inputs("regression", out + offset, y + offset))
+    metrics.update(out + offset, y + offset)
     expected = r2_score(y.numpy(), out.numpy())
     assert metrics.compute()["r2"].item() == pytest.approx(expected, abs=1e-6)
 

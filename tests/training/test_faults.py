@@ -144,7 +144,7 @@ REFUSED = {
         "g.y = torch.tensor([float('nan') if i == 5 else i / 7])",
         "'y' for regression",
     ),
-    "codes": ("g.y = torch.tensor([[i, i + 1]])", "'y' with one class, several labels"),
+    "codes": ("g.y = torch.tensor([[i, i + 1]])", "'y' for multilabel"),
     "negative numbers": ("g.y = torch.tensor([i - 30])", "'y' for classification"),
     "no edge_attr": ("", "'edge_attr'", "--model.gnn=GAT", "--model.edge_dim=4"),
     "another width": ("", "'x' of 7 columns", "--model.in_channels=7"),
@@ -214,7 +214,7 @@ def test_works(cli, make_set, name):
 def test_scales():
     model = DiffPoolModule(2, 2, "classification")
     ones = torch.tensor([[1.0, 10_001.0], [0.0, 10_003.0]])
-    model.feature_scale.fit([ones, torch.zeros(0, 2)])  # the last graph has no nodes
+    model.feature_scale.fit(torch.cat([ones, torch.zeros(0, 2)]))
     for scale in (model.feature_scale, model.bfloat16().feature_scale):
         expected = torch.tensor([[1.0, -1.0], [0.0, 1.0]])  # zeros and ones stay
         torch.testing.assert_close(scale(ones), expected)

@@ -2,10 +2,11 @@
 
 import csv
 import json
-import math
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,12 +21,11 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from pyg_diffpool.train.data import GraphDataModule
 from pyg_diffpool.train.module import DiffPoolModule
-from pyg_diffpool.train.task import describe_output, name_columns
 
 MONITOR = {"monitor": "val/score", "mode": "max"}
 # What data tell unless it is given; a `config.yaml` has it as null.
@@ -82,12 +82,30 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     task, names = model.hparams["task"], model.hparams["class_names"]
     for i, (values, y) in enumerate(zip(out, data.targets, strict=False)):
+        row: dict[str, Any] = {"graph": i}
         truth = [None] if y is None else y[0].tolist()
         if task == "classification":
+            probability, best = values.softmax(-1).max(-1)
+            row |= {"predicted": str(names[int(best)])}
+            row |= {"probability": round(float(probability), 6)}
             known: dict[Any, Any] = dict(enumerate(data.class_names or names))
             truth = [known.get(label, label) for label in truth]
-        row = {"graph": i, **describe_output(task, values, names)}
-        yield row | name_columns("true", truth)
+        else:
+            values = values.sigmoid() if task == "multilabel" else values
+            row |= _columns("predicted", [float(f"{v:.9g}") for v in values.tolist()])
+        yield row | _columns("true", truth)
+
+
+def _columns(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """A column, or `name_0`, ... of several; empty where a value is not finite."""
+    plain = [_finite(value) for value in values]
+    if len(plain) == 1:
+        return {name: plain[0]}
+    return {f"{name}_{i}": value for i, value in enumerate(plain)}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 class DiffPoolCLI(LightningCLI):
@@ -98,6 +116,12 @@ class DiffPoolCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str]) -> None:
+        first = ArgumentParser(add_help=False, allow_abbrev=False)
+        first.add_argument("--ckpt_path")
+        first.add_argument("--trainer.default_root_dir", default="runs", dest="root")
+        given = first.parse_known_args(args)[0]
+        self._path = find_checkpoint(given.ckpt_path, given.root)
+        self._stored = {} if self._path is None else read_options(self._path)
         super().__init__(
             DiffPoolModule,
             GraphDataModule,
@@ -117,7 +141,7 @@ class DiffPoolCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add checkpoints, early stopping and the file of predictions."""
+        """Add checkpoints, early stopping and predictions; defaults of a checkpoint."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
@@ -125,51 +149,32 @@ class DiffPoolCLI(LightningCLI):
         stop = {**MONITOR, "patience": 50, "strict": False, "check_finite": False}
         parser.set_defaults({f"checkpoint.{k}": v for k, v in best.items()})
         parser.set_defaults({f"early_stopping.{k}": v for k, v in stop.items()})
+        parser.set_defaults(self._stored)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and find the file of `--ckpt_path last` or `best`."""
+        """Parse, in this process's `sys.argv` or not."""
         self.config = parser.parse_args(args)
-        required = f"--early_stopping.monitor={MONITOR['monitor']}"
-        self._given = parser.parse_args([*args, required], defaults=False)
-        options = self.config[self.config.subcommand]
-        if options.get("ckpt_path") in ("last", "best"):
-            root = Path(options.trainer.default_root_dir)
-            options.ckpt_path = str(newest_checkpoint(root, options.ckpt_path))
 
     def _parse_ckpt_path(self) -> None:
-        """Take the options of the checkpoint, then again those that were given."""
+        """Look at what must go together; options of the checkpoint were defaults."""
         name = self.config.subcommand
-        path = self.config[name].get("ckpt_path")
-        if path is None:
-            if name != "fit":
-                raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
-            return
-        given = self._given[name].as_dict()
-        stored = read_options(path)
-        if not {"dataset"} & (stored["data"].keys() | given.get("data", {}).keys()):
+        options = self.config[name]
+        if self._path is None and name != "fit":
+            raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
+        options.ckpt_path = self._path
+        if options.data.dataset is None:
             raise ValueError(
-                f"Expected '--data.dataset' (got none, as '{path}' was made of a data "
-                "set without a name)."
+                f"Expected '--data.dataset' (got none, as '{self._path}' was made of a "
+                "data set without a name)."
             )
-        for part, options in stored.items():
-            typed = {
-                k: v
-                for k, v in given.get(part, {}).items()
-                if v is not None or k not in TOLD
-            }
-            merged = {name: {part: options | typed}}
-            self.config = self.parser.parse_object(merged, self.config)
-
-    def before_instantiate_classes(self) -> None:
-        """Ask for the mode of a score that is not our own."""
-        name = str(self.subcommand)
-        config, given = self.config[name], self._given[name]
+        for told in TOLD:
+            if options.model[told] is None:
+                options.model[told] = self._stored.get(f"model.{told}")
         for part in ("checkpoint", "early_stopping"):
-            own = config[part].monitor == MONITOR["monitor"]
-            if not own and given.get(f"{part}.mode") is None:
+            monitor, mode = options[part].monitor, options[part].mode
+            if mode == MONITOR["mode"] and str(monitor).endswith(("loss", "mae")):
                 raise ValueError(
-                    f"Expected '--{part}.mode', min or max, with another score (got "
-                    f"{config[part].monitor} alone)."
+                    f"Expected '--{part}.mode' min for {monitor} (got {mode})."
                 )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -228,7 +233,7 @@ class DiffPoolCLI(LightningCLI):
             "dataset": data.get("dataset"),
             "fold": data["fold"],
             "seed": self.config[self.subcommand].seed_everything,
-            **{k: v if math.isfinite(v) else None for k, v in rounded.items()},
+            **{name: _finite(value) for name, value in rounded.items()},
             **epochs,
             "checkpoint": checkpoint,
             "torch": torch.__version__,
@@ -240,19 +245,19 @@ class DiffPoolCLI(LightningCLI):
 
 def _loggers(root: str) -> list[Logger]:
     log = CSVLogger(root, name="")
-    if getattr(rank_zero_only, "rank", 0) == 0:
-        # Now, so that a run that starts beside this one takes another folder.
-        Path(log.log_dir).mkdir(parents=True)
     return [log, TensorBoardLogger(root, name="", version=f"version_{log.version}")]
 
 
-def newest_checkpoint(root: Path, name: str) -> Path:
-    """The newest `last` or `best` checkpoint in the folder of all runs.
+def find_checkpoint(name: str | None, root: str) -> str | None:
+    """A path, or the newest `last` or `best` checkpoint in the folder of all runs.
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If there are several best ones.
     """
-    found = sorted(root.rglob(f"{name}*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if name not in ("last", "best"):
+        return name
+    found = sorted(Path(root).rglob(f"{name}*.ckpt"), key=lambda p: p.stat().st_mtime)
     if not found:
         raise FileNotFoundError(
             f"Expected a checkpoint {name}.ckpt below '{root}' (got none). Give its "
@@ -264,19 +269,19 @@ def newest_checkpoint(root: Path, name: str) -> Path:
             f"Expected one {name}.ckpt in '{same[0].parent}' (got {len(same)} that "
             "begin so). Give the path of one."
         )
-    return found[-1]
+    return str(found[-1])
 
 
 def read_options(path: str) -> dict[str, Any]:
-    """The options of model and data in a checkpoint.
+    """The options of model and data in a checkpoint, as `model.lr`, `data.fold`, ...
 
     Raises:
         ValueError: If it cannot be read, or is none of this package.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        data = content["datamodule_hyper_parameters"]
-        return {"model": content["hyper_parameters"], "data": data}
+        data = {"dataset": None} | content["datamodule_hyper_parameters"]
+        model = content["hyper_parameters"]
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -284,6 +289,8 @@ def read_options(path: str) -> dict[str, Any]:
             f"Expected a checkpoint of 'pyg-diffpool fit' (got '{path}', "
             f"{type(error).__name__}: {error})."
         ) from error
+    options = {f"model.{name}": value for name, value in model.items()}
+    return options | {f"data.{name}": value for name, value in data.items()}
 
 
 def plot(
@@ -302,10 +309,9 @@ def plot(
     """
     from pyg_diffpool.train.plot import plot_run
 
-    path = Path(ckpt_path)
-    if ckpt_path in ("last", "best"):
-        path = newest_checkpoint(Path(default_root_dir), ckpt_path)
-    data = GraphDataModule(**read_options(str(path))["data"])
+    path = Path(find_checkpoint(ckpt_path, default_root_dir) or "")
+    read_options(str(path))
+    data = GraphDataModule.load_from_checkpoint(path)
     model = DiffPoolModule.load_from_checkpoint(path, map_location="cpu")
     run = path.parent.parent
     folder = run if out is None else Path(out)
