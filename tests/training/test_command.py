@@ -227,6 +227,7 @@ def test_a_missing_extra_ends_in_the_remedy(monkeypatch, cli, make_set, extra, c
     if command == "plot":
         cli("fit", f"--data.dataset={make_set()}", *QUICK)
     monkeypatch.setitem(_extras.EXTRAS, extra, ("no_such_package",))
+    monkeypatch.setitem(sys.modules, "lightning.fabric.utilities", None)
     sys.modules.pop("pyg_diffpool.train.plot", None)
     text = rf'no_such_package.*pip install "pyg-diffpool\[{extra}\]"'
     with pytest.raises(SystemExit, match=text):

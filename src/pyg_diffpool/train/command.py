@@ -5,14 +5,13 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-import torch_geometric
+from jsonargparse import auto_cli
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
@@ -227,19 +226,15 @@ class DiffPoolCLI(LightningCLI):
     def _print(self, values: Mapping[str, Any], checkpoint: str | None) -> None:
         """One line of JSON, in which what is not finite is null."""
         data = self.datamodule.hparams
-        rounded = {k.replace("/", "_"): round(float(v), 6) for k, v in values.items()}
-        epochs = {k: int(v) for k, v in rounded.items() if k == "epochs"}
         result = {
             "dataset": data.get("dataset"),
             "fold": data["fold"],
             "seed": self.config[self.subcommand].seed_everything,
-            **{name: _finite(value) for name, value in rounded.items()},
-            **epochs,
             "checkpoint": checkpoint,
-            "torch": torch.__version__,
-            "torch_geometric": torch_geometric.__version__,
-            "pyg_diffpool": version("pyg-diffpool"),
         }
+        for name, value in values.items():
+            number = value if isinstance(value, int) else round(float(value), 6)
+            result[name.replace("/", "_")] = _finite(number)
         sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
 
 
@@ -291,6 +286,14 @@ def read_options(path: str) -> dict[str, Any]:
         ) from error
     options = {f"model.{name}": value for name, value in model.items()}
     return options | {f"data.{name}": value for name, value in data.items()}
+
+
+def run(args: list[str]) -> None:
+    """Run a command."""
+    if args[:1] == ["plot"]:
+        auto_cli(plot, args=args[1:], as_positional=False, exit_on_error=False)
+    else:
+        DiffPoolCLI(args)
 
 
 def plot(

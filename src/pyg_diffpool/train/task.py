@@ -86,9 +86,8 @@ def task_metrics(task: Task, out_channels: int) -> MetricCollection:
     if task == "classification":
         metrics = {"accuracy": MulticlassAccuracy(out_channels, average="micro")}
     elif task == "multilabel":
-        scores = {"average_precision": binary_average_precision}
-        scores["roc_auc"] = binary_auroc
-        metrics = {name: OverLabels(score) for name, score in scores.items()}
+        metrics = {"average_precision": OverLabels(binary_average_precision)}
+        metrics["roc_auc"] = OverLabels(binary_auroc)
     return MetricCollection(metrics)
 
 
