@@ -41,10 +41,7 @@ class Plain(Module):
 
 def own(forward, reach=None):
     """The model with another `forward`, and other ways to reach its layers."""
-    parts = (
-        {"forward": forward} if reach is None else {"forward": forward, "reach": reach}
-    )
-    return type("Own", (Plain,), parts)()
+    return type("Own", (Plain,), {"forward": forward, "reach": reach or Plain.reach})()
 
 
 def embedded(model, weight=WEIGHT, x=X, edge_index=EDGES):
@@ -114,38 +111,25 @@ def test_weights_reach_every_layer(way):
     assert type(model.b) is GraphConv
 
 
-def other_edges(self, x, edge_index):
-    return self.a(x, add_self_loops(edge_index)[0])
+LOSING = {
+    "other edge_index": lambda me, x, edge_index: me.a(
+        x, add_self_loops(edge_index)[0]
+    ),
+    "other weights": lambda me, x, edge_index: me.a(x, edge_index, x[edge_index[0], 0]),
+    "a copy": lambda me, x, edge_index: me.a(x, edge_index.clone()),
+    "own sums": lambda _, x, edge_index: torch.zeros_like(x).index_add(
+        0, edge_index[1], x[edge_index[0]]
+    ),
+    "own messages": lambda me, x, edge_index: me.a.propagate(
+        edge_index, x=(x, x), edge_weight=None
+    ),
+}
 
 
-def other_weights(self, x, edge_index):
-    return self.a(x, edge_index, x[edge_index[0], 0])
-
-
-def own_copy(self, x, edge_index):
-    return self.a(x, edge_index.clone())
-
-
-def own_sums(_, x, edge_index):
-    return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]])
-
-
-def own_messages(self, x, edge_index):
-    return self.a.propagate(edge_index, x=(x, x), edge_weight=None)
-
-
-@pytest.mark.parametrize(
-    ("forward", "message"),
-    [
-        (other_edges, "'edge_weight' argument"),
-        (other_weights, "'edge_weight' argument"),
-        (own_copy, "'edge_weight' argument"),
-        (own_sums, "'edge_weight' argument"),
-        (own_messages, "propagate"),
-    ],
-)
-def test_weights_are_not_lost_in_silence(forward, message):
-    model = own(forward)
+@pytest.mark.parametrize("way", LOSING)
+def test_weights_are_not_lost_in_silence(way):
+    model = own(LOSING[way])
+    message = "propagate" if way == "own messages" else "'edge_weight' argument"
     with pytest.raises(ValueError, match=message):
         embedded(model)
     expected = model(X, EDGES)
@@ -155,40 +139,37 @@ def test_weights_are_not_lost_in_silence(forward, message):
     assert_close(blocks.embedding[mask], expected)
 
 
-def aware(self, x, edge_index, edge_weight):
-    return self.a(x, *add_self_loops(edge_index, edge_weight))
-
-
-def halving(self, x, edge_index, edge_weight):
-    return self.a(x, edge_index, edge_weight / 2)
-
-
-def featured(self, x, edge_index, edge_attr):
-    return self.attention(x, edge_index, edge_attr)
-
-
-def attend(self):
-    self.attention = pyg.GATv2Conv(C, C, edge_dim=1)
+USING = {
+    "loops": lambda me, x, edge_index, edge_weight: me.a(
+        x, *add_self_loops(edge_index, edge_weight)
+    ),
+    "halves": lambda me, x, edge_index, edge_weight: me.a(
+        x, edge_index, edge_weight / 2
+    ),
+    "features": lambda me, x, edge_index, edge_attr: me.attention(
+        x, edge_index, edge_attr
+    ),
+}
 
 
 @pytest.mark.parametrize("weight", [WEIGHT, None], ids=["", "ones"])
-@pytest.mark.parametrize("forward", [aware, halving, featured])
-def test_a_model_may_do_with_weights_as_it_likes(forward, weight):
-    model = own(forward, attend)
+@pytest.mark.parametrize("way", USING)
+def test_a_model_may_do_with_weights_as_it_likes(way, weight):
+    attention = pyg.GATv2Conv(C, C, edge_dim=1)
+    model = own(USING[way], lambda me: setattr(me, "attention", attention))
     given = torch.ones_like(WEIGHT) if weight is None else weight
-    given = given.unsqueeze(-1) if forward is featured else given
+    given = given.unsqueeze(-1) if way == "features" else given
     assert_close(embedded(model, weight), model(X, EDGES, given))
-
-
-def turned_round(self, x, edge_index):
-    return self.a(x, edge_index.flip(0))
 
 
 @pytest.mark.parametrize("layer", [pyg.GraphConv, pyg.SAGEConv, pyg.TAGConv])
 def test_edges_turned_round_keep_their_weights(layer):
     conv = layer(C, C)
     directed = pyg.DirGNNConv(conv, alpha=1.0, root_weight=False)
-    turning = own(turned_round, lambda self: setattr(self, "a", conv))
+    turning = own(
+        lambda me, x, edge_index: me.a(x, edge_index.flip(0)),
+        lambda me: setattr(me, "a", conv),
+    )
     for model, inner in ((turning, conv), (directed, directed.conv_out)):
         for weight in (WEIGHT, None):
             turned = embedded(inner, weight, X, EDGES.flip(0))
