@@ -85,6 +85,8 @@ def test_a_run_goes_on_where_it_stopped(cli, make_set):
     result = cli("fit", "--ckpt_path=last", "--trainer.max_epochs=4")
     assert result["epochs"] == 4
     assert "version_1" in result["checkpoint"]
+    again = cli("test", "--config=runs/version_1/config.yaml")  # with its checkpoint
+    assert again["checkpoint"] == str(Path("runs/version_0/checkpoints/last.ckpt"))
     state = torch.load("runs/version_1/checkpoints/last.ckpt", weights_only=True)
     assert state["epoch"] == 3
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -115,12 +114,6 @@ class DiffPoolCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str]) -> None:
-        first = ArgumentParser(add_help=False, allow_abbrev=False)
-        first.add_argument("--ckpt_path")
-        first.add_argument("--trainer.default_root_dir", default="runs", dest="root")
-        given = first.parse_known_args(args)[0]
-        self._path = find_checkpoint(given.ckpt_path, given.root)
-        self._stored = {} if self._path is None else read_options(self._path)
         super().__init__(
             DiffPoolModule,
             GraphDataModule,
@@ -140,7 +133,7 @@ class DiffPoolCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add checkpoints, early stopping and predictions; defaults of a checkpoint."""
+        """Add checkpoints, early stopping and the file of predictions."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
@@ -148,33 +141,38 @@ class DiffPoolCLI(LightningCLI):
         stop = {**MONITOR, "patience": 50, "strict": False, "check_finite": False}
         parser.set_defaults({f"checkpoint.{k}": v for k, v in best.items()})
         parser.set_defaults({f"early_stopping.{k}": v for k, v in stop.items()})
-        parser.set_defaults(self._stored)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, in this process's `sys.argv` or not."""
+        """Parse, and once more with the options of the checkpoint as defaults."""
         self.config = parser.parse_args(args)
-
-    def _parse_ckpt_path(self) -> None:
-        """Look at what must go together; options of the checkpoint were defaults."""
         name = self.config.subcommand
         options = self.config[name]
-        if self._path is None and name != "fit":
+        path = find_checkpoint(options.ckpt_path, options.trainer.default_root_dir)
+        if path is not None:
+            stored = read_options(path)
+            self._subcommand_parsers[name].set_defaults(stored)
+            self.config = parser.parse_args(args)
+            options = self.config[name]
+            options.ckpt_path = path
+            for told in TOLD:
+                if options.model[told] is None:
+                    options.model[told] = stored[f"model.{told}"]
+        elif name != "fit":
             raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
-        options.ckpt_path = self._path
         if options.data.dataset is None:
             raise ValueError(
-                f"Expected '--data.dataset' (got none, as '{self._path}' was made of a "
-                "data set without a name)."
+                f"Expected '--data.dataset' (got none, as '{path}' was made of a data "
+                "set without a name)."
             )
-        for told in TOLD:
-            if options.model[told] is None:
-                options.model[told] = self._stored.get(f"model.{told}")
         for part in ("checkpoint", "early_stopping"):
             monitor, mode = options[part].monitor, options[part].mode
             if mode == MONITOR["mode"] and str(monitor).endswith(("loss", "mae")):
                 raise ValueError(
                     f"Expected '--{part}.mode' min for {monitor} (got {mode})."
                 )
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing is left to do: its options would go before those that are typed."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs to CSV and TensorBoard, if it fits and none is chosen."""
