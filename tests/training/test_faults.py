@@ -211,6 +211,13 @@ def test_works(cli, make_set, name):
     assert len(predictions()) == 60
 
 
+def test_no_number_is_null_in_json(cli, make_set):
+    name = make_set("g.y = torch.tensor([i / 7])")
+    result = cli("fit", f"--data.dataset={name}", *QUICK, "--data.num_folds=60")
+    assert result["test_r2"] is None  # of one graph
+    assert result["test_mae"] >= 0
+
+
 def test_scales():
     model = DiffPoolModule(2, 2, "classification")
     ones = torch.tensor([[1.0, 10_001.0], [0.0, 10_003.0]])

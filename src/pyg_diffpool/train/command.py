@@ -61,7 +61,6 @@ class PredictionWriter(BasePredictionWriter):
         predictions: Sequence[Tensor],
         batch_indices: Sequence[Any],
     ) -> None:
-        """Write the file."""
         del batch_indices
         data: GraphDataModule = trainer.datamodule  # type: ignore[attr-defined]
         rows = list(_rows(pl_module, data, torch.cat([*predictions]).cpu()))
@@ -195,7 +194,6 @@ class DiffPoolCLI(LightningCLI):
     before_validate = before_predict = before_test
 
     def before_fit(self) -> None:
-        """Start the clock."""
         self._start = perf_counter()
 
     def after_fit(self) -> None:
@@ -215,7 +213,6 @@ class DiffPoolCLI(LightningCLI):
             self._print(run, best)
 
     def after_test(self) -> None:
-        """Print the metrics."""
         path = self.config[self.subcommand].ckpt_path
         self._print(self.trainer.callback_metrics, path)
 

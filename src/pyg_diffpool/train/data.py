@@ -83,15 +83,12 @@ class GraphDataModule(LightningDataModule):
             self.split = self._make_split()
 
     def train_dataloader(self) -> DataLoader:
-        """The training graphs in random order."""
         return self._loader(self.part("train"), shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
-        """The validation graphs in their order."""
         return self._loader(self.part("val"))
 
     def test_dataloader(self) -> DataLoader:
-        """The test graphs in their order."""
         return self._loader(self.part("test"))
 
     def predict_dataloader(self) -> DataLoader:

@@ -196,15 +196,12 @@ class DiffPoolModule(LightningModule):
         return replace(output, out=self.target_scale.invert(out))
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """The loss of a training mini-batch."""
         return self._step("train", batch)
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
-        """Log loss and metrics of a validation mini-batch."""
         self._step("val", batch)
 
     def test_step(self, batch: Data, batch_idx: int) -> None:
-        """Log loss and metrics of a test mini-batch."""
         self._step("test", batch)
 
     def predict_step(self, batch: Data, batch_idx: int) -> Any:
@@ -313,7 +310,6 @@ class Scale(Module):
         return ((values - self.mean) / self.std).to(values.dtype)
 
     def invert(self, values: Tensor) -> Tensor:
-        """Undo `forward`."""
         return values * self.std + self.mean
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Scale":

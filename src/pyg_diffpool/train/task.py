@@ -105,11 +105,9 @@ class R2(R2Score):
         self.set_dtype(torch.float64)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Add graphs."""
         super().update(preds.double(), target.double())
 
     def compute(self) -> Tensor:
-        """The mean over targets."""
         one = int(self.total) < 2
         return self.total.new_tensor(float("nan")) if one else super().compute()
 
