@@ -65,17 +65,16 @@ def test_cache(make, sources, monkeypatch):
         make(force_reload=True)
 
 
-def test_own_files(make, sources, monkeypatch):
-    """Each interpreter and each set of sources has a cache file of its own."""
-    folders = [make().processed_dir]
-    path = sources / "shapes.py"
+def test_each_interpreter_and_set_of_sources_has_a_cache_of_its_own(
+    make, sources, monkeypatch
+):
+    folders, path = {make().processed_dir}, sources / "shapes.py"
     path.write_text(path.read_text().replace("Square", "Circle"))
-    folders.append(make().processed_dir)
+    folders.add(make().processed_dir)
     path.rename(sources / "forms.py")
-    folders.append(make().processed_dir)
+    folders.add(make().processed_dir)
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
-    folders.append(make().processed_dir)
-    assert len(set(folders)) == 4
+    assert len({*folders, make().processed_dir}) == 4
 
 
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
@@ -125,10 +124,9 @@ def test_few_functions(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"functions in the {files} Python files"):
             PythonFunctions(source=tmp_path)
         file.write_text("x = 1\n")
-    for count in (1, 1, 2, 2):
-        file.write_text("def get(): pass\n" * count)
-        dataset = PythonFunctions(source=tmp_path)
-        assert [data.name_tokens for data in dataset] == [["get"]] * count
+    file.write_text("def get(): pass\n")
+    dataset = PythonFunctions(source=tmp_path)
+    assert [data.name_tokens for data in dataset] == [["get"]]
     assert Path(dataset.root) == tmp_path / "home" / "PythonFunctions"
 
 
