@@ -7,6 +7,7 @@
 # make lint    formatting, lint, types
 # make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
+# make gpu     all that is to be known of a GPU, in 6 minutes, into benchmarks/results/gpu
 # make reproduce TABLE=paper|fair|code2|pace
 #              a published table beside our figures; goes on where it stopped;
 #              pace: seconds an epoch beside PyG's padded operator;
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-accel fuzz lint docs bench reproduce clean
+.PHONY: help train test test-accel fuzz lint docs bench gpu reproduce clean
 
 help:
 	@sed -n '/^#/!q; s/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +67,10 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks all $(BENCH)
+
+# Any Python with torch for the GPU at hand, torch_geometric and pytest will do.
+gpu:
+	PYTHONPATH=src $(PYTHON) -m benchmarks gpu
 
 TABLE ?= paper
 reproduce: $(READY)

@@ -30,6 +30,11 @@ class PoolingBatch:
         """Clusters over nodes of the whole batch, at most 1: what selections keep."""
         return min(self.sizes.numel() * self.s.size(1) / self.x.size(0), 1.0)
 
+    def to(self, device: str, dtype: torch.dtype) -> "PoolingBatch":
+        """The same elsewhere, features and logits in another precision."""
+        x, s = (t.to(device, dtype) for t in (self.x, self.s))
+        return PoolingBatch(x, s, self.edge_index.to(device), self.batch.to(device))
+
     def leaves(self) -> "PoolingBatch":
         """The same with features and logits that collect gradients."""
         x, s = (t.detach().clone().requires_grad_() for t in (self.x, self.s))

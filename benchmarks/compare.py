@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import timeit
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -29,7 +30,7 @@ from benchmarks.batches import draw_batch
 from benchmarks.methods import TrainingPass
 from benchmarks.results import describe_run
 from benchmarks.sets import SPECS, load_dataset, make_parser
-from benchmarks.timing import Call, clock, quiet, ratio_in_turns
+from benchmarks.timing import Call, clock, quiet, summary
 from benchmarks.training_step import net_pass, prepare_steps
 
 ROOT = Path(__file__).parents[1]
@@ -37,8 +38,7 @@ WHAT = ("operator", "step", "edge_weight")
 SECONDS = 0.02  # that one answer takes at least
 TOLERANCE = 1e-3
 WARM_UP = 5
-Results = dict[str, Tensor]
-Prepared = tuple[Results, Call]  # what comes out, and the call to be timed
+Prepared = tuple[dict[str, Tensor], Call]  # what comes out, and the call to be timed
 load = functools.lru_cache(1)(load_dataset)
 
 
@@ -91,13 +91,19 @@ def compare(
 ) -> Iterator[str]:
     """A row of the table, and lines on what differs between the results."""
     (old, before), (new, after) = (_ask(side, question) for side in sides)
+    row = f"| {question[0]} | {question[1]} |"
     if not old:
-        yield f"| {question[0]} | {question[1]} | absent from the root | | |"
+        yield f"{row} absent from the root | | |"
         return
     loops = math.ceil(SECONDS / min(before, after))
-    calls = [functools.partial(_ask, side, loops) for side in sides]
-    cells = ratio_in_turns(calls[0], calls[1], repeats)
-    yield f"| {question[0]} | {question[1]} | {cells} |"
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(repeats):
+        for i in (0, 1) if turn % 2 == 0 else (1, 0):
+            times[i].append(_ask(sides[i], loops))
+    ms = [f"{1e3 * summary(each)['median']:.3g}" for each in times]
+    ratio = summary([a / b for a, b in zip(*times, strict=True)])
+    quartiles = "{median:.3f} ({q1:.3f} to {q3:.3f})".format(**ratio)
+    yield f"{row} {ms[0]} | {ms[1]} | {quartiles} |"
     yield from differences(old, new)
 
 
@@ -122,16 +128,13 @@ def work(pipe: int, threads: int) -> None:
         other.send(pyg_diffpool.__file__)
         while question := other.recv():
             if isinstance(question, int):
-                other.send(_seconds(call, question))
+                each = timeit.timeit(call, number=question) / question
+                other.send(each)
             else:
                 call = int  # which frees the memory of the last one
                 results, call = _prepare(*question)
                 arrays = {k: t.detach().double().numpy() for k, t in results.items()}
                 other.send((arrays, min(clock(call) for _ in range(WARM_UP))))
-
-
-def _seconds(call: Call, loops: int) -> float:
-    return clock(lambda: [call() for _ in range(loops)]) / loops
 
 
 def _prepare(name: str, what: str, root: Path) -> Prepared:

@@ -1,7 +1,6 @@
 """How time and memory grow: one graph of more edges, mini-batches of more graphs."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch_geometric.utils import to_undirected
 
 from benchmarks.batches import PoolingBatch, draw_batch, with_noise
 from benchmarks.operators import run_each
+from benchmarks.results import Result, Results
 from benchmarks.sets import SPECS, Settings, load_dataset
 from benchmarks.timing import Budget
 
@@ -18,7 +18,7 @@ EDGES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 GRAPHS = tuple(2**i for i in range(3, 13))
 
 
-def run(settings: Settings) -> Iterator[dict[str, Any]]:
+def run(settings: Settings) -> Results:
     """Measure both curves and fit them."""
     edges = EDGES[:3] if settings.quick else EDGES
     graphs = GRAPHS[:5:2] if settings.quick else GRAPHS
@@ -30,9 +30,9 @@ def run(settings: Settings) -> Iterator[dict[str, Any]]:
     }
 
 
-def curve(batches: Iterable[PoolingBatch], settings: Settings) -> dict[str, Any]:
+def curve(batches: Iterable[PoolingBatch], settings: Settings) -> Result:
     """Run all methods; one that has failed is not tried on larger mini-batches."""
-    points: list[dict[str, Any]] = []
+    points: list[Result] = []
     able = list(NAMES)
     budget, seconds = (Budget(0.1), 10.0) if settings.quick else (Budget(2.0), 90.0)
     for batch in batches:
@@ -53,7 +53,7 @@ def random_graph(num_edges: int) -> PoolingBatch:
     return with_noise(to_undirected(ends, num_nodes=n), batch, clusters=64)
 
 
-def exponents(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def exponents(points: list[Result]) -> dict[str, dict[str, float]]:
     """Slopes of log time and log memory over log(E + N), by least squares."""
     slopes = {}
     for name in dict.fromkeys(point["method"] for point in points):
@@ -63,9 +63,6 @@ def exponents(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         size = np.log([p["edges"] + p["nodes"] for p in measured])
         time = np.log([p["time"]["median"] for p in measured])
         memory = np.log([max(p["peak_bytes"], 1 << 20) for p in measured])
-        fits = {
-            "time": np.polyfit(size, time, 1),
-            "memory": np.polyfit(size, memory, 1),
-        }
-        slopes[name] = {key: float(fit[0]) for key, fit in fits.items()}
+        fits = np.polyfit(size, np.stack([time, memory], 1), 1)[0]
+        slopes[name] = {"time": float(fits[0]), "memory": float(fits[1])}
     return slopes

@@ -20,11 +20,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.results import total_memory
-from benchmarks.timing import Budget, Call, Sample, clock
+from benchmarks.results import Result, total_memory
+from benchmarks.timing import Budget, Call, clock, summary
 
 ONCE = Budget(0.0, at_least=0)
-Outcome = dict[str, Any]  # status: "ok" or why there are no figures; time; peak_bytes
 
 
 def run_isolated(
@@ -33,14 +32,14 @@ def run_isolated(
     budget: Budget = ONCE,
     seconds: float = 120.0,
     memory: int = total_memory() // 2,
-) -> Outcome:
+) -> Result:
     """Measure the call that `prepare(*arguments)` returns: its peak, then its time.
 
     `prepare` is a function of a module; it makes the inputs and warms the libraries up
     on something small. The first call, which also pays for pages of memory, gives the
     peak above the level before it; `budget` says how many follow. All of it may take so
-    many `seconds` and bytes of address space. An error other than of missing memory or
-    a missing package is raised here.
+    many `seconds` and bytes of address space. Status is "ok" or why there are no
+    figures; an error other than of missing memory or a missing package is raised here.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, prepare.__module__])
@@ -67,27 +66,22 @@ def _measure(
     threads: int,
     seconds: float,
     memory: int,
-) -> Outcome:
+) -> Result:
     signal.setitimer(signal.ITIMER_REAL, seconds)  # its signal ends the process
     torch.set_num_threads(threads)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     call = prepare(*arguments)
-    level = _reset_peak()
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # gives freed memory back
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    level = _peak()
     first = clock(call)
     peak = _peak() - level
     times = [clock(call) for _ in range(budget.repeats(first))]
-    time = Sample.of(times).as_dict() if times else None
+    time = summary(times) if times else None
     return {"status": "ok", "time": time, "peak_bytes": peak}
-
-
-def _reset_peak() -> int:
-    """Give freed memory back and let the peak start from here, where that goes."""
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
 
 
 def _peak() -> int:

@@ -61,8 +61,10 @@ class TrainingPass:
         differentiable = [out for out in outputs if out.requires_grad]
         if not self.gradients:
             random = torch.Generator().manual_seed(1)
-            shapes = [out.shape for out in differentiable]
-            self.gradients = [torch.randn(shape, generator=random) for shape in shapes]
+            self.gradients = [
+                torch.randn(out.shape, generator=random).to(out)
+                for out in differentiable
+            ]
         torch.autograd.backward(differentiable, self.gradients)
         return outputs
 
@@ -157,7 +159,8 @@ def _pyg_dense(
     def forward() -> Sequence[Tensor]:
         x, mask = to_dense_batch(data.x, data.batch)
         s, _ = to_dense_batch(data.s, data.batch)
-        return function(x, to_dense_adj(data.edge_index, data.batch), s, mask)
+        adj = to_dense_adj(data.edge_index, data.batch).to(x.dtype)
+        return function(x, adj, s, mask)
 
     return forward
 

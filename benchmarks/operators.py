@@ -1,17 +1,16 @@
 """Every pooling method on one mini-batch of each data set, forward and backward."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch_geometric.data import InMemoryDataset
 
 from benchmarks.batches import PoolingBatch, draw_batch
-from benchmarks.isolated import ONCE, Outcome, run_isolated
+from benchmarks.isolated import ONCE, run_isolated
 from benchmarks.methods import (
     METHODS,
     Method,
@@ -21,16 +20,17 @@ from benchmarks.methods import (
     prepare_pass,
     training_pass,
 )
+from benchmarks.results import Result, Results
 from benchmarks.sets import SetSpec, Settings, measure_sets
 from benchmarks.timing import Budget, Call, interleave
 
 BACKENDS = ("sparse", "padded", "auto")
 
 
-def run(settings: Settings) -> Iterator[dict[str, Any]]:
+def run(settings: Settings) -> Results:
     """Measure all methods on all data sets that are there; once more after each set."""
 
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> dict[str, Any]:
+    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
         graphs = spec.graphs // 4 if settings.quick else spec.graphs
         batch = draw_batch(dataset, graphs, spec.clusters, spec.seed)
         return {"seed": spec.seed, **measure(batch, settings)}
@@ -42,43 +42,37 @@ def measure(
     batch: PoolingBatch,
     settings: Settings,
     methods: Sequence[Method] = tuple(METHODS.values()),
-) -> dict[str, Any]:
+) -> Result:
     """Peak memory, equality of results and time of `methods` on `batch`.
 
     The run for the memory comes first: what it finds missing, too slow or too large is
     left out of the timing and recorded as such.
     """
-    seconds = 5.0 if settings.quick else 40.0
     names = [method.name for method in methods]
-    outcomes = run_each(names, batch, ONCE, seconds)
+    outcomes = run_each(names, batch, ONCE, 5.0 if settings.quick else 40.0)
     able = [m for m in methods if outcomes[m.name]["status"] == "ok"]
     check_equality(batch, able)
     calls: dict[str, Call] = {"floor": floor(batch)}
     calls |= {m.name: training_pass(m.make, batch) for m in able}
     budget = Budget(0.15, at_most=20) if settings.quick else Budget(2.0, at_most=200)
-    samples = {n: s.as_dict() for n, s in interleave(calls, budget).items()}
-    rows = []
+    times, rows = interleave(calls, budget), []
     for m in methods:
-        row = {
-            key: getattr(m, key) for key in ("name", "computes", "with_layer", "ours")
-        }
-        rows.append({**row, **outcomes[m.name], "time": samples.get(m.name)})
-    return {"batch": batch.describe(), "floor": samples["floor"], "methods": rows}
+        about: Result = {"name": m.name, "computes": m.computes}
+        about |= {"with_layer": m.with_layer, "ours": m.ours}
+        rows.append({**about, **outcomes[m.name], "time": times.get(m.name)})
+    return {"batch": batch.describe(), "floor": times["floor"], "methods": rows}
 
 
 def run_each(
-    names: Iterable[str],
-    batch: PoolingBatch,
-    budget: Budget,
-    seconds: float,
-) -> dict[str, Outcome]:
+    names: Iterable[str], batch: PoolingBatch, budget: Budget, seconds: float
+) -> dict[str, Result]:
     """Passes of each method, or of the floor, in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "batch.pt")
         torch.save(asdict(batch), path)
+        limits = budget, seconds
         return {
-            name: run_isolated(prepare_pass, (name, path), budget, seconds)
-            for name in names
+            name: run_isolated(prepare_pass, (name, path), *limits) for name in names
         }
 
 

@@ -1,16 +1,17 @@
 """Pictures: a colour-blind-safe palette, log scales, a legend below the axes."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-Result = dict[str, Any]
+from benchmarks.results import Result
+
 Bar = tuple[float, float, float]  # median, quartiles
 NO_TIME = {"median": math.nan, "q1": math.nan, "q3": math.nan}
 BLACK, BLUE, ORANGE, GREEN, PURPLE = "black", "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -18,6 +19,7 @@ STYLES = {  # colour, hatch of bars, marker of lines
     "auto": (BLUE, None, "o"),
     "pyg-diffpool": (BLUE, None, "o"),
     "PyG dense_diff_pool": (ORANGE, None, "s"),
+    "torch operations": (GREEN, "//", "v"),
     "PyG, padded per batch": (ORANGE, None, "s"),
     "PyG, dense loader": (PURPLE, "..", "^"),
     "tgp diff": (GREEN, "//", "v"),
@@ -26,6 +28,7 @@ STYLES = {  # colour, hatch of bars, marker of lines
 }
 LABELS = {
     "auto": "pyg-diffpool",
+    "torch operations": "pyg-diffpool, without Triton",
     "REDDIT-MULTI-12K-GSM1111": "REDDIT-12K\nsubset",
     "PythonFunctions": "Python-\nFunctions",
 }
@@ -46,31 +49,27 @@ def draw_bars(
         bars = np.array([value(entry, there[name]) for entry, there in pairs])
         median, errors = bars[:, 0], np.abs(bars[:, 1:] - bars[:, :1]).T
         at = np.arange(len(sets)) - 0.42 + (j + 0.5) * width
-        look: Result = dict(zip(("color", "hatch"), STYLES[name], strict=False))
-        look |= {"edgecolor": "white", "label": LABELS.get(name, name)}
-        ticks = {"elinewidth": 0.8, "ecolor": "#444444"}
-        axes.bar(at, median, width * 0.92, yerr=errors, error_kw=ticks, **look)
+        colour, hatch, _ = STYLES[name]
+        look: Any = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        look |= {"yerr": errors, "error_kw": {"elinewidth": 0.8, "ecolor": "#444444"}}
+        axes.bar(at, median, width * 0.92, label=LABELS.get(name, name), **look)
         for x in at[np.isnan(median)]:
-            foot = axes.get_xaxis_transform()
-            axes.text(x, 0.02, " no result", transform=foot, rotation=90, ha="center")
+            foot: Any = {"transform": axes.get_xaxis_transform(), "ha": "center"}
+            axes.text(x, 0.02, " no result", rotation=90, **foot)
         lowest += [*median[~np.isnan(median)]]
+    if value is _time and "floor" in sets[0]:
+        for i, entry in enumerate(sets):
+            label = "_" if i else "floor: unavoidable arithmetic"  # a legend skips _
+            lowest.append(1e3 * entry["floor"]["median"])
+            axes.hlines(lowest[-1], i - 0.42, i + 0.42, color=BLACK, label=label)
     axes.set(yscale="log", ylabel=ylabel)
     axes.set_ylim(bottom=10 ** math.floor(math.log10(min(lowest) / 1.5)))
-    if value is _time and "floor" in sets[0]:
-        _draw_floor(axes, [1e3 * entry["floor"]["median"] for entry in sets])
     shown = [LABELS.get(entry["dataset"], entry["dataset"]) for entry in sets]
     axes.set_xticks(range(len(sets)), shown)
     axes.set_xlim(-0.6, len(sets) - 0.4)  # also where a method has no result
-    _tidy(axes)
+    tidy(axes)
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     return figure
-
-
-def _draw_floor(axes: Axes, levels: Sequence[float]) -> None:
-    for i, level in enumerate(levels):
-        label = "_" if i else "floor: unavoidable arithmetic"  # a legend skips _
-        axes.hlines(level, i - 0.42, i + 0.42, color=BLACK, label=label)
-    axes.set_ylim(bottom=min(axes.get_ylim()[0], 0.7 * min(levels)))
 
 
 def _time(entry: Result, method: Result) -> Bar:
@@ -94,29 +93,26 @@ def draw_growth(title: str, key: str, result: Result) -> Figure:
         slope = exponents.get(name, {}).get("time")
         suffix = "" if slope is None else f" (time: exponent {slope:.2f})"
         colour, _, marker = STYLES[name]
-        look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5}
+        look: Any = {"color": colour, "marker": marker, "markersize": 5}
         look["linestyle"] = "-" if marker else "--"
         sizes = [p["edges"] + p["nodes"] for p in timed]
         times = [p["time"]["median"] for p in timed]
         left.plot(sizes, times, label=LABELS.get(name, name) + suffix, **look)
         if name != "floor":
-            peaks = [max(p["peak_bytes"] / 2**20, 0.1) for p in timed]
-            right.plot(sizes, peaks, **look)
-    left.set_ylabel("seconds")
-    right.set_ylabel("peak MiB above the inputs")
-    for axes in (left, right):
-        axes.set(xscale="log", yscale="log", xlabel="edges + nodes")
+            right.plot(sizes, [_peak({}, p)[0] for p in timed], **look)
+    for axes, ylabel in ((left, "seconds"), (right, "peak MiB above the inputs")):
+        axes.set(xscale="log", yscale="log", xlabel="edges + nodes", ylabel=ylabel)
         axes.xaxis.set_minor_formatter(NullFormatter())
-        _tidy(axes)
+        tidy(axes)
     figure.suptitle(f"{title}\n{_caption(result)}", fontsize=10)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
     """A grid behind the data and no box around it."""
     axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes.grid(axis=axis, color="#dddddd", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -124,33 +120,23 @@ def _caption(result: Result) -> str:
     """Machine, threads and versions of a run, for the title."""
     run, versions = result["run"], result["run"]["versions"]
     threads = f"{run['threads']} thread" + "s" * (run["threads"] > 1)
-    return (
-        f"{run['machine']['cpu']}, {threads}, torch {versions['torch']}, "
-        f"PyG {versions['torch_geometric']}"
-    )
+    torch, pyg = versions["torch"], versions["torch_geometric"]
+    return f"{run['machine']['cpu']}, {threads}, torch {torch}, PyG {pyg}"
 
 
-_TIME, _PEAK = "Forward + backward", "Peak memory"
+_TIME, _OF = "Forward + backward", " of the DiffPool operator"
+_ONE, _MANY = "One graph of degree 10, K = C = 64", "Mini-batches of PythonFunctions"
+_STEP = "Training step, batch of 20"
 FIGURES: Mapping[str, Mapping[str, Callable[[Result], Figure]]] = {
     "operator": {
-        "operator_time": partial(
-            draw_bars, f"{_TIME} of the DiffPool operator", "milliseconds", _time
-        ),
-        "operator_memory": partial(
-            draw_bars, f"{_PEAK} of the DiffPool operator", "MiB above inputs", _peak
-        ),
+        "operator_time": partial(draw_bars, f"{_TIME}{_OF}", "milliseconds", _time),
+        "operator_memory": partial(draw_bars, f"Peak memory{_OF}", "MiB", _peak),
     },
     "training_step": {
-        "training_step": partial(
-            draw_bars, "Training step, batch of 20", "milliseconds a step", _time
-        ),
+        "training_step": partial(draw_bars, _STEP, "milliseconds a step", _time)
     },
     "growth": {
-        "growth_one_graph": partial(
-            draw_growth, f"One graph of degree 10, K = C = 64, {_TIME}", "one_graph"
-        ),
-        "growth_batches": partial(
-            draw_growth, f"Mini-batches of PythonFunctions, K = 16, {_TIME}", "batches"
-        ),
+        "growth_one_graph": partial(draw_growth, f"{_ONE}, {_TIME}", "one_graph"),
+        "growth_batches": partial(draw_growth, f"{_MANY}, {_TIME}", "batches"),
     },
 }

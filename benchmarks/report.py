@@ -4,8 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.pictures import FIGURES, Result
-from benchmarks.results import load
+from benchmarks.results import Result, load
 
 NONE = "-"
 PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
@@ -13,6 +12,8 @@ PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
 
 def write_report(folder: Path) -> list[Path]:
     """Write `report.md` and the pictures of whatever results `folder` holds."""
+    from benchmarks.pictures import FIGURES  # tables of a GPU need no matplotlib
+
     sections: list[str] = ["# Benchmarks"]
     written: list[Path] = []
     for name, (title, parts) in TABLES.items():
@@ -24,9 +25,8 @@ def write_report(folder: Path) -> list[Path]:
         if names := ", ".join(result.get("absent", ())):
             sections.append(f"Absent, not measured: {names}.")
         for picture, draw in FIGURES.get(name, {}).items():
-            path = folder / f"{picture}.png"
-            draw(result).savefig(path, dpi=150)
-            written.append(path)
+            written.append(folder / f"{picture}.png")
+            draw(result).savefig(written[-1], dpi=150)
     report = folder / "report.md"
     report.write_text("\n\n".join(sections) + "\n")
     return [report, *written]
@@ -43,28 +43,30 @@ def operator(result: Result) -> list[str]:
         "where the peer has it within (tgp).",
         _ratios(sets),
         "Milliseconds, median (quartiles):",
-        _per_method(sets, _time),
+        _per_method(sets, time_cell),
         "Peak memory above the inputs, MiB, each in its own process:",
-        _per_method(sets, _memory),
+        _per_method(sets, memory_cell),
         "What the methods compute:",
         table(["method", "computes"], [[_name(m), m["computes"]] for m in methods]),
     ]
 
 
 def training_step(result: Result) -> list[str]:
-    """Seconds of training."""
-    rows = []
-    for entry in result["datasets"]:
-        steps, (ours, *others) = entry["steps"], entry["methods"]
-        times = [_time(m, steps) for m in (ours, *others)]
-        ratios = [_ratio(m, ours) for m in others]
-        rows.append([entry["dataset"], f"{entry['graphs']} / {steps}", *times, *ratios])
-    head = ["set", "graphs / steps", "pyg-diffpool", "PyG, padded per batch"]
-    head += ["PyG, dense loader", "x padded per batch", "x dense loader"]
+    """Milliseconds of a step."""
     return [
         "Milliseconds a step, median (quartiles): data loading, PyG's example model of "
         "two levels, losses, Adam, batches of 20 graphs, the same graphs for all.",
-        table(head, rows),
+        compare(result["datasets"], "dataset"),
+    ]
+
+
+def compiled(result: Result) -> list[str]:
+    """Milliseconds of a step, and seconds of compilation."""
+    first = [f"{entry['first_seconds']:.0f}" for entry in result["datasets"]]
+    return [
+        "`DiffPoolNet`, 64 channels, 16 and 4 clusters, 20 graphs; one compiled graph "
+        f"for all sizes. Seconds of the first steps: {', '.join(first)}.",
+        compare(result["datasets"], "dataset"),
     ]
 
 
@@ -77,13 +79,13 @@ def growth(result: Result) -> list[str]:
             timed = [p for p in points if p["method"] == name and p["time"]]
             failed = [p for p in points if p["method"] == name and not p["time"]]
             slopes = result[key]["exponents"].get(name, {})
-            memory = NONE if name == "floor" else _figure(slopes.get("memory"))
+            memory = NONE if name == "floor" else digits(slopes.get("memory"))
             largest = [NONE] * 3
             if timed:
                 last = max(timed, key=lambda p: int(p["edges"] + p["nodes"]))
-                largest = [f"{last['edges']:,}", _time(last), _memory(last)]
+                largest = [f"{last['edges']:,}", time_cell(last), memory_cell(last)]
             beyond = failed[0]["status"] if failed else NONE
-            rows.append([name, _figure(slopes.get("time")), memory, *largest, beyond])
+            rows.append([name, digits(slopes.get("time")), memory, *largest, beyond])
         head = ["method", "exponent of time", "of memory", "largest: edges"]
         head += ["ms, median (quartiles)", "peak MiB", "beyond"]
         parts += [f"{title}, fitted against edges + nodes:", table(head, rows)]
@@ -111,9 +113,28 @@ def backends(result: Result) -> list[str]:
 TABLES: dict[str, tuple[str, Callable[[Result], list[str]]]] = {
     "operator": ("Operator", operator),
     "training_step": ("Training step", training_step),
+    "compiled": ("Compiled training step", compiled),
     "growth": ("Growth", growth),
     "backends": ("Backends", backends),
 }
+
+
+def compare(cases: Sequence[Result], name: str) -> str:
+    """Milliseconds of each method, how many times the first's, and MiB if known.
+
+    `*` marks cases on made-up graphs.
+    """
+    names = [method["name"] for case in cases[:1] for method in case["methods"]]
+    has_peaks = any("peak_bytes" in m for case in cases for m in case["methods"])
+    rows = []
+    for case in cases:
+        first, *others = methods = case["methods"]
+        cells = [time_cell(method, case.get("steps", 1)) for method in methods]
+        cells += [ratio_cell(method, first) for method in others]
+        cells += map(memory_cell, methods if has_peaks else ())
+        rows.append([case[name] + " *" * case.get("made_up", False), *cells])
+    head = ["", *(f"{name}, ms" for name in names), *(f"x {n}" for n in names[1:])]
+    return table([*head, *(f"{name}, MiB" for name in names if has_peaks)], rows)
 
 
 def _ratios(sets: Sequence[Result]) -> str:
@@ -122,14 +143,13 @@ def _ratios(sets: Sequence[Result]) -> str:
         batch = entry["batch"]
         methods = {m["name"]: m for m in entry["methods"]}
         ours = {False: methods["auto"], True: methods["auto + layer"]}
-        ratios = [
-            _ratio(m, ours[m["with_layer"]]) for m in map(methods.get, PEERS) if m
-        ]
+        peers = [methods[name] for name in PEERS if name in methods]
         over = methods["auto"]["time"]["median"] / entry["floor"]["median"]
         sizes = " / ".join(f"{batch[key]:,}" for key in ("nodes", "edges", "max_nodes"))
         row = [f"{entry['dataset']}, {batch['graphs']} graphs", sizes]
-        row += [batch["clusters"], _time(methods["auto"]), *ratios, f"{over:.1f}"]
-        rows.append(row)
+        row += [batch["clusters"], time_cell(methods["auto"])]
+        row += [ratio_cell(peer, ours[peer["with_layer"]]) for peer in peers]
+        rows.append([*row, f"{over:.1f}"])
     head = ["mini-batch", "N / E / M", "K", "ours, ms", "x PyG", "x tgp diff"]
     return table([*head, "x tgp diff_u", "time over floor"], rows)
 
@@ -142,22 +162,25 @@ def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
     return table(["method", *(entry["dataset"] for entry in sets)], rows)
 
 
-def _time(method: Result, steps: int = 1) -> str:
+def time_cell(method: Result, steps: int = 1) -> str:
+    """Milliseconds, or why there are none."""
     if (time := method["time"]) is None:
         return _status(method)
     median, q1, q3 = (time[key] * 1e3 / steps for key in ("median", "q1", "q3"))
-    return f"{_figure(median)} ({_figure(q1)}-{_figure(q3)})"
+    return f"{digits(median)} ({digits(q1)}-{digits(q3)})"
 
 
-def _memory(method: Result) -> str:
-    peak = method["peak_bytes"]
+def memory_cell(method: Result) -> str:
+    """MiB, or why that is not known."""
+    peak = method.get("peak_bytes")
     return _status(method) if peak is None else f"{peak / 2**20:,.1f}"
 
 
-def _ratio(peer: Result, ours: Result) -> str:
+def ratio_cell(peer: Result, ours: Result) -> str:
+    """How many times longer the peer takes."""
     if peer["time"] is None or ours["time"] is None:
         return _status(peer)
-    return _figure(peer["time"]["median"] / ours["time"]["median"])
+    return digits(peer["time"]["median"] / ours["time"]["median"])
 
 
 def _name(method: Result) -> str:
@@ -165,11 +188,12 @@ def _name(method: Result) -> str:
 
 
 def _status(method: Result) -> str:
-    return str(method["status"]).split(":")[0]
+    status = str(method["status"]).split(":")[0]
+    return NONE if status == "ok" else status
 
 
-def _figure(value: float | None) -> str:
-    """Three digits."""
+def digits(value: float | None) -> str:
+    """Three of them."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

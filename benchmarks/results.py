@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,19 +14,16 @@ from typing import Any
 
 import torch
 
+Result = dict[str, Any]
+Results = Iterator[Result]  # what there is so far, as it grows
 FOLDER = Path(__file__).parent / "results"
 PACKAGES = (
-    "pyg-diffpool",
-    "torch",
-    "torch_geometric",
-    "torch-geometric-pool",
-    "torch_scatter",
-    "torch_sparse",
-    "numpy",
+    *("pyg-diffpool", "torch", "torch_geometric", "torch-geometric-pool"),
+    *("torch_scatter", "torch_sparse", "numpy"),
 )
 
 
-def save(name: str, content: dict[str, Any], folder: Path) -> Path:
+def save(name: str, content: Result, folder: Path) -> Path:
     """Write `content` with a description of the run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
@@ -35,20 +32,21 @@ def save(name: str, content: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def load(name: str, folder: Path) -> dict[str, Any] | None:
+def load(name: str, folder: Path) -> Result | None:
     """What `save` wrote, or `None` if it has not."""
     path = folder / f"{name}.json"
-    if not path.exists():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
+    return dict(json.loads(path.read_text())) if path.exists() else None
 
 
-def describe_run() -> dict[str, Any]:
-    """All that is needed to tell two runs apart."""
+def describe_run() -> Result:
+    """All that is needed to tell two runs apart.
+
+    The command is as typed, but for the folders, which mean nothing elsewhere.
+    """
+    words = ("FOLDER" if Path(w).is_absolute() else w for w in sys.orig_argv[1:])
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
-        "command": _command(sys.orig_argv),
+        "command": " ".join(["python", *words]),
         "commit": _commit(),
         "machine": {
             "cpu": _cpu_model(),
@@ -62,12 +60,6 @@ def describe_run() -> dict[str, Any]:
     }
 
 
-def _command(argv: Sequence[str]) -> str:
-    """As typed, but for the folders, which mean nothing elsewhere."""
-    words = ["python", *argv[1:]]
-    return " ".join("FOLDER" if Path(word).is_absolute() else word for word in words)
-
-
 def total_memory() -> int:
     """Bytes of physical memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -76,24 +68,20 @@ def total_memory() -> int:
 def _version(package: str) -> str | None:
     if package == "torch":
         return str(torch.__version__)  # with the build, which its wheel may leave out
-    try:
+    with suppress(PackageNotFoundError):
         return version(package)
-    except PackageNotFoundError:
-        return None
+    return None
 
 
 def _commit() -> str | None:
     """The commit of the checkout, with `+` where source files differ from it."""
-    git = ("git", "-C", str(Path(__file__).parent))
-    asked = (("rev-parse", "--short=10", "HEAD"), ("status", "-s", "../src", "*.py"))
-    try:
-        head, changed = (
-            subprocess.check_output([*git, *command], text=True).strip()
-            for command in asked
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if changed else "")
+    git = ["git", "-C", str(Path(__file__).parent)]
+    asked = (["rev-parse", "--short=10", "HEAD"], ["status", "-s", "../src", "*.py"])
+    options: Any = {"text": True, "stderr": subprocess.DEVNULL}
+    with suppress(OSError, subprocess.CalledProcessError):
+        head, changed = (subprocess.check_output(git + a, **options) for a in asked)
+        return f"{head.strip()}{'+' * bool(changed)}"
+    return None
 
 
 def _cpu_model() -> str:

@@ -3,16 +3,16 @@
 import argparse
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch_geometric import get_home_dir
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.datasets import TUDataset
 
+from benchmarks.results import Result, Results
 from pyg_diffpool.datasets import PythonFunctions
 
 BATCH_SIZE = 20  # of training steps
@@ -23,19 +23,13 @@ QUICK = ("ENZYMES", "PythonFunctions")
 class SetSpec:
     """Which graphs of which data set.
 
-    Seeds draw the graphs. They were chosen for sizes, not for times: those of the
+    Operators run on a mini-batch of so many `graphs` with so many `clusters`; `seed`
+    draws it. Training steps of 20 graphs are so many, `None` being an epoch;
+    `steps_seed` draws them. Seeds were chosen for sizes, not for times: those of the
     operators so that nodes, edges and the largest graph are within 2 % of those that
     the operator was designed on, which have up to a tenth more nodes than a mean batch,
     on COLLAB 30 % more edges; those of the steps so that nodes, edges and the largest
     graph squared, which is what padding costs, are within 8 % of an epoch's mean step.
-
-    Attributes:
-        name: Of the data set.
-        graphs: Size of the mini-batch that operators run on.
-        clusters: K of the operators.
-        seed: Draws that mini-batch.
-        steps: Training steps of 20 graphs; `None` is an epoch.
-        steps_seed: Draws the graphs of the steps.
     """
 
     name: str
@@ -59,13 +53,7 @@ SPECS = {spec.name: spec for spec in SETS}
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure.
-
-    Attributes:
-        root: Folder of the TU sets.
-        quick: Fewer sets, sizes and repeats.
-        sets: The data sets to measure on; none stands for all.
-    """
+    """The folder of the TU sets; whether little; which sets, none being all."""
 
     root: Path
     quick: bool = False
@@ -73,21 +61,18 @@ class Settings:
 
 
 def measure_sets(
-    settings: Settings,
-    measure: Callable[[SetSpec, InMemoryDataset], dict[str, Any]],
-) -> Iterator[dict[str, Any]]:
+    settings: Settings, measure: Callable[[SetSpec, InMemoryDataset], Result]
+) -> Results:
     """Measure on all data sets that are there; yields once more after each set."""
-    measured: list[dict[str, Any]] = []
-    absent: list[str] = []
-    content = {"datasets": measured, "absent": absent}
+    content: Result = {"datasets": [], "absent": []}
     for name in settings.sets or (QUICK if settings.quick else SPECS):
         dataset = load_dataset(name, settings.root)
         if dataset is None:
-            absent.append(name)
+            content["absent"].append(name)
             print(f"{name}: absent from {settings.root}")
             continue
-        measured.append({"dataset": name, **measure(SPECS[name], dataset)})
-        print(measured[-1])
+        content["datasets"].append({"dataset": name, **measure(SPECS[name], dataset)})
+        print(content["datasets"][-1])
         yield content
     yield content
 

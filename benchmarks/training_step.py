@@ -11,7 +11,8 @@ assignment GNN gives K channels there and 64 here, as PyG's `GraphSAGE` has it. 
 norm counts padding there and does not here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,23 +26,45 @@ from torch_geometric.nn import MLP, DenseSAGEConv, GraphSAGE, dense_diff_pool
 from torch_geometric.transforms import ToDense
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
+from benchmarks.results import Result, Results
 from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw, measure_sets
-from benchmarks.timing import Budget, Call, interleave
+from benchmarks.timing import Budget, Call, clock, interleave
 from pyg_diffpool import DiffPool, DiffPoolNet
 
 DENSE_LIMIT = 4e9
 HIDDEN = 64
 CLUSTERS = (38, 10)
 Output = tuple[Tensor, Tensor]  # logits [B, classes], the auxiliary losses []
+Inputs = tuple[Any, ...]  # of a net
 OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense loader"
 
 
-def run(settings: Settings) -> Iterator[dict[str, Any]]:
+def run(settings: Settings) -> Results:
     """Measure on all data sets that are there; once more after each set."""
 
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> dict[str, Any]:
+    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
         steps = 3 if settings.quick else spec.steps
         return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
+
+    yield from measure_sets(settings, measure_set)
+
+
+def run_compiled(settings: Settings) -> Results:
+    """Steps of `DiffPoolNet` as they are, and by one compiled graph for all sizes."""
+
+    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
+        batches, net, steps = prepare_steps(
+            spec.name, dataset, 1 if settings.quick else 4
+        )
+        torch.compiler.reset()
+        compiled: Any = torch.compile(net, fullgraph=True, dynamic=True)
+        first = clock(partial(steps, compiled))
+        calls = {"eager": partial(steps, net), "compiled": partial(steps, compiled)}
+        samples = interleave(calls, Budget(0.0 if settings.quick else 5.0))
+        methods = [
+            {"name": name, "status": "ok", "time": t} for name, t in samples.items()
+        ]
+        return {"steps": len(batches), "first_seconds": first, "methods": methods}
 
     yield from measure_sets(settings, measure_set)
 
@@ -56,7 +79,7 @@ def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[
     return graphs
 
 
-def measure(graphs: list[Data], settings: Settings) -> dict[str, Any]:
+def measure(graphs: list[Data], settings: Settings) -> Result:
     """Seconds for one run through `graphs`, by each side."""
     widths = graphs[0].num_features, int(max(data.y.max() for data in graphs)) + 1
     max_nodes = max(int(data.num_nodes or 0) for data in graphs)
@@ -66,20 +89,22 @@ def measure(graphs: list[Data], settings: Settings) -> dict[str, Any]:
         """All to the largest graph of all, at each access, as PyG's example does."""
         return stack([to_dense(data) for data in graphs])
 
+    loader = _loader(graphs, Batch.from_data_list)
     calls: dict[str, Call] = {
-        OURS: _epoch(SparseNet(*widths), _loader(graphs, Batch.from_data_list)),
-        PADDING: _epoch(DenseNet(*widths), _loader(graphs, _padded)),
+        OURS: epoch(SparseNet(*widths), flat_inputs, loader),
+        PADDING: epoch(DenseNet(*widths), padded_inputs, loader),
     }
     # At the peak about eight blocks of the size of the adjacency are alive.
     limit = DENSE_LIMIT / 10 if settings.quick else DENSE_LIMIT
     if 8 * 4 * BATCH_SIZE * max_nodes**2 < limit:
-        calls[DENSE] = _epoch(DenseNet(*widths), _loader(graphs, padded_alike))
+        loader = _loader(graphs, padded_alike)
+        calls[DENSE] = epoch(DenseNet(*widths), dense_inputs, loader)
     budget = Budget(0.5, at_most=5) if settings.quick else Budget(10.0, at_most=15)
     samples = interleave(calls, budget)
     steps = -(-len(graphs) // BATCH_SIZE)
     sizes = {"graphs": len(graphs), "steps": steps, "max_nodes": max_nodes}
-    methods: list[dict[str, Any]] = [
-        {"name": name, "status": "ok", "time": samples[name].as_dict()}
+    methods: list[Result] = [
+        {"name": name, "status": "ok", "time": samples[name]}
         if name in samples
         else {"name": name, "status": "too large", "time": None}
         for name in (OURS, PADDING, DENSE)
@@ -117,12 +142,20 @@ def net_pass(net: Module, data: Data, x: Tensor) -> dict[str, Tensor]:
     return {"out": out.out, "auxiliary_loss": out.auxiliary_loss}
 
 
-def _padded(graphs: list[Data]) -> Data:
-    """A mini-batch padded to its largest graph."""
-    data = Batch.from_data_list(graphs)
+def flat_inputs(data: Data) -> Inputs:
+    """What `SparseNet` takes."""
+    return data.x, data.edge_index, data.batch, data.num_graphs
+
+
+def padded_inputs(data: Data) -> Inputs:
+    """What `DenseNet` takes, padded to the largest graph of the mini-batch."""
     x, mask = to_dense_batch(data.x, data.batch)
-    adj = to_dense_adj(data.edge_index, data.batch)
-    return Data(x=x, adj=adj, mask=mask, y=data.y)
+    return x, to_dense_adj(data.edge_index, data.batch), mask
+
+
+def dense_inputs(data: Data) -> Inputs:
+    """What `DenseNet` takes, of graphs that are padded already."""
+    return data.x, data.adj, data.mask
 
 
 def _loader(graphs: list[Data], collate: Callable[..., Any]) -> Iterable[Data]:
@@ -130,22 +163,24 @@ def _loader(graphs: list[Data], collate: Callable[..., Any]) -> Iterable[Data]:
     return loader  # type: ignore[no-any-return]
 
 
-def _epoch(net: Module, loader: Iterable[Data]) -> Callable[[], float]:
+def epoch(
+    net: Module, inputs: Callable[[Data], Inputs], loader: Iterable[Data]
+) -> Callable[[], float]:
     """A run through the loader with steps of Adam; gives the summed loss."""
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
-    def epoch() -> float:
+    def run() -> float:
         total = 0.0
         for data in loader:
             optimizer.zero_grad()
-            logits, auxiliary = net(data)
+            logits, auxiliary = net(*inputs(data))
             loss = cross_entropy(logits, data.y.view(-1)) + auxiliary
             loss.backward()
             optimizer.step()
             total += loss.item()
         return total
 
-    return epoch
+    return run
 
 
 class DenseGNN(Module):
@@ -180,9 +215,8 @@ class DenseNet(Module):
         self.last = DenseGNN(3 * HIDDEN, HIDDEN)
         self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
 
-    def forward(self, data: Data) -> Output:
+    def forward(self, x: Tensor, adj: Tensor, mask: Tensor | None) -> Output:
         """From a padded mini-batch."""
-        x, adj, mask = data.x, data.adj, data.mask
         losses: list[Tensor] = []
         for embed, assign in zip(self.embed, self.assign, strict=True):
             s, z = assign(x, adj, mask), embed(x, adj, mask)
@@ -202,10 +236,12 @@ class SparseNet(Module):
         self.last = DenseGNN(3 * HIDDEN, HIDDEN)
         self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
 
-    def forward(self, data: Data) -> Output:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int
+    ) -> Output:
         """From the loader's mini-batch."""
         first, second = self.pools
-        one = first(data.x, data.edge_index, batch=data.batch)
+        one = first(x, edge_index, batch=batch, batch_size=batch_size)
         two = second(one.x, one.adj, mask=one.mask)
         losses = [one.link_loss, one.entropy_loss, two.link_loss, two.entropy_loss]
         return self.head(self.last(two.x, two.adj).mean(1)), torch.stack(losses).sum()

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +17,10 @@ from benchmarks import backends, compare, growth, operators, training_step  # no
 from benchmarks.batches import PoolingBatch, random_batch, small_batch  # noqa: E402
 from benchmarks.isolated import run_isolated  # noqa: E402
 from benchmarks.methods import METHODS, assert_same, training_pass  # noqa: E402
-from benchmarks.report import write_report  # noqa: E402
+from benchmarks.report import TABLES, write_report  # noqa: E402
 from benchmarks.results import load, save  # noqa: E402
-from benchmarks.sets import Settings  # noqa: E402
-from benchmarks.timing import Budget, Sample, interleave  # noqa: E402
+from benchmarks.sets import SPECS, Settings  # noqa: E402
+from benchmarks.timing import Budget, interleave, summary  # noqa: E402
 
 QUICK = Settings(ROOT, quick=True)
 
@@ -103,17 +104,43 @@ def test_interleave_repeats_by_budget() -> None:
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
         Budget(1.0, at_least=3, at_most=7),
     )
-    assert samples["a"].repeats == samples["b"].repeats == 7
+    assert samples["a"]["repeats"] == samples["b"]["repeats"] == 7
     assert calls[-14:] == ["a", "b", "b", "a"] * 3 + ["a", "b"]
-    assert Sample.of([3.0, 1.0, 2.0]) == Sample(2.0, 1.5, 2.5, 3)
+    quartiles = {"median": 2.0, "q1": 1.5, "q3": 2.5}
+    assert summary([3.0, 1.0, 2.0]) == {**quartiles, "repeats": 3}
+    assert summary([2.0]) == {"median": 2.0, "q1": 2.0, "q3": 2.0, "repeats": 1}
+
+
+def labelled_graphs() -> list[Data]:
+    edge_index = small_batch().edge_index[:, :1]
+    labels = torch.tensor([[0], [1]])
+    return [Data(x=torch.randn(9, 3), edge_index=edge_index, y=y) for y in labels]
 
 
 def test_training_step() -> None:
-    edge_index = small_batch().edge_index[:, :1]
-    labels = torch.tensor([[0], [1]])
-    graphs = [Data(x=torch.randn(9, 3), edge_index=edge_index, y=y) for y in labels]
-    result = training_step.measure(graphs, QUICK)
+    result = training_step.measure(labelled_graphs(), QUICK)
     assert [m["status"] for m in result["methods"]] == ["ok"] * 3
+
+
+def test_compiled_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+
+    def compile_net(net: Any, **options: bool) -> Any:
+        compiled.append(options)
+        return net
+
+    def measure_sets(_: Any, measure: Any) -> Any:
+        yield {"dataset": "ENZYMES", **measure(SPECS["ENZYMES"], labelled_graphs())}
+
+    monkeypatch.setattr(torch, "compile", compile_net)
+    monkeypatch.setattr(training_step, "measure_sets", measure_sets)
+    (result,) = training_step.run_compiled(QUICK)
+    assert compiled == [{"fullgraph": True, "dynamic": True}]
+    result["methods"][1]["time"] = {"median": 3.0, "q1": 2.0, "q3": 4.0}
+    *_, table = TABLES["compiled"][1]({"datasets": [result]})
+    head, _, row = table.splitlines()
+    assert head == "|  | eager, ms | compiled, ms | x compiled |"
+    assert "| 3,000 (2,000-4,000) |" in row
 
 
 def test_growth_is_fitted() -> None:

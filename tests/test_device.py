@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch_geometric.nn import GCN, GIN, GraphSAGE
 
-from graphs import BACKENDS, ZOO, flat, leaves, pad, pool, sample
-from pyg_diffpool import _modes, dense_diff_pool, diff_pool
+from graphs import BACKENDS, ZOO, flat, layer_arguments, leaves, pad, pool, sample
+from pyg_diffpool import DiffPoolNet, _modes, dense_diff_pool, diff_pool
 
 FIELDS = ["x", "adj", "mask", "assignment", "link_loss", "entropy_loss"]
 READING = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2"}
@@ -68,6 +70,23 @@ def test_padding_and_dense_pooling_read_nothing():
     mask = torch.ones(2, 4, dtype=torch.bool)
     dense_diff_pool(x, adj, s, mask)
     assert diff_pool(x, adj, s, mask=mask).x.shape == (2, 2, 3)
+
+
+@pytest.mark.usefixtures("unreadable")
+@pytest.mark.parametrize("gnn", [GraphSAGE, GCN, GIN])
+def test_a_training_step_of_a_network_reads_nothing(gnn):
+    given = {**layer_arguments(ZOO["undirected"].to(torch.float)), "batch_size": 3}
+    net = DiffPoolNet(3, 8, 2, [4, 2], ratio=0.5, gnn=gnn, dropout=0.1)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    before = net.mlp.lins[0].weight.detach().clone()
+    out = net(given.pop("x"), given.pop("adj"), **given)
+    assert out.levels[0].mask.shape == (3, 4)  # not all of them exist
+    loss = cross_entropy(out.out, torch.tensor([0, 1, 1])) + out.auxiliary_loss
+    loss.backward()
+    optimizer.step()
+    with _disable_current_modes():
+        assert not out.levels[0].mask.all()
+        assert not torch.equal(before, net.mlp.lins[0].weight)
 
 
 def test_too_large_a_graph_fails_on_the_modes(monkeypatch):

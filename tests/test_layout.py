@@ -1,5 +1,6 @@
 """How many files of the package one call goes through."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,3 +39,16 @@ def test_one_call_enters_few_files():
     backward = files_entered(loss.backward)
     assert len(forward) <= 10, sorted(forward)
     assert 0 < len(backward) <= 5, sorted(backward)
+
+
+def test_a_checkout_that_is_not_installed_has_a_version() -> None:
+    program = (
+        "import importlib.metadata as m; f = m.version\n"
+        "def version(name):\n"
+        "    if name == 'pyg-diffpool': raise m.PackageNotFoundError(name)\n"
+        "    return f(name)\n"
+        "m.version = version\n"
+        "import pyg_diffpool; print(pyg_diffpool.__version__)"
+    )
+    run = [sys.executable, "-c", program]
+    assert subprocess.check_output(run, text=True).strip() == "0+unknown"

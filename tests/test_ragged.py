@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from pyg_diffpool import _ragged
-from pyg_diffpool._ragged import contract, expand
+from pyg_diffpool._ragged import Ragged
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -21,6 +21,6 @@ def test_operands_that_are_views(grouped, monkeypatch):
         products = [
             part.t() @ r for part, r in zip(parts, right.split([9, 4]), strict=True)
         ]
-        assert_close(contract(left, right, ptr), torch.stack(products))
+        assert_close(Ragged(ptr).contract(left, right), torch.stack(products))
         rows = [part @ block for part, block in zip(parts, blocks, strict=True)]
-        assert_close(expand(left, turned, ptr), torch.cat(rows))
+        assert_close(Ragged(ptr).expand(left, turned), torch.cat(rows))

@@ -35,8 +35,8 @@ class Paper(AccuracyTable):
     NAME = "paper"
     SETTINGS = PAPER
     ROWS = (
-        *("GraphSAGE", "Set2Set", "SortPool", "DiffPool-Det", "DiffPool-NoLP"),
-        *("DiffPool", "S2V"),
+        *("GraphSAGE", "Set2Set", "SortPool"),
+        *("DiffPool-Det", "DiffPool-NoLP", "DiffPool"),
     )
     PUBLISHED = published.PAPER
     PROTOCOL = (

@@ -13,17 +13,15 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Batch, Data
 
 from benchmarks.reproduce import published
-from benchmarks.reproduce.networks import without_losses
 from benchmarks.reproduce.sets import AbsentSetError, Graphs
 from benchmarks.reproduce.settings import WORDS, WordSettings
 from benchmarks.reproduce.table import Record, Table, in_percent
 from benchmarks.reproduce.training import MEASURED, TableData, fit
-from pyg_diffpool import DiffPoolCode2, DiffPoolNetOutput, readout
+from pyg_diffpool import DiffPoolCode2, readout
 from pyg_diffpool._extras import require_extra
 from pyg_diffpool.datasets import PythonFunctions
 from pyg_diffpool.train.sets import load_dataset
@@ -175,22 +173,6 @@ def both_ways(graph: Data) -> Tensor:
     return torch.cat([forward, forward.flip(0)], 1)
 
 
-class Flat(Module):
-    """`DiffPoolCode2` without its level: encoder, embedding GNN, sum, heads."""
-
-    def __init__(self, net: Any) -> None:
-        super().__init__()
-        self.encoder, self.embed, self.heads = net.encoder, net.pool.embed, net.heads
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int
-    ) -> DiffPoolNetOutput:
-        """Logits `[B, T, vocabulary]`."""
-        z = self.embed(self.encoder(x), edge_index)
-        read = readout(z, batch, batch_size=batch_size, reduce="sum")
-        return without_losses(self.heads(read).view(batch_size, MAX_WORDS, -1))
-
-
 class WordsModule(LightningModule):
     """Cross-entropy of each word, and F1 of the most likely ones."""
 
@@ -198,13 +180,19 @@ class WordsModule(LightningModule):
         super().__init__()
         self._data, self._lr = data, settings.lr
         sizes = (len(data.words), MAX_WORDS, settings.hidden, settings.clusters)
-        net = DiffPoolCode2(*(*data.sizes_of_x, *sizes))
-        self.net = net if method == METHODS[0] else Flat(net)
+        self.net: Any = DiffPoolCode2(*(*data.sizes_of_x, *sizes))
+        self._has_level = method == METHODS[0]
+        if not self._has_level:
+            del self.net.pool.assign, self.net.last
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits `[B, T, vocabulary]`."""
-        out = self.net(batch.x, batch.edge_index, batch.batch, batch.num_graphs).out
-        return torch.as_tensor(out)
+        """Logits `[B, T, vocabulary]`; without the level the sum over all nodes."""
+        net, x, edges, b = self.net, batch.x, batch.edge_index, batch.num_graphs
+        if self._has_level:
+            return torch.as_tensor(net(x, edges, batch.batch, b).out)
+        z = net.pool.embed(net.encoder(x), edges)
+        read = readout(z, batch.batch, batch_size=b, reduce="sum")
+        return torch.as_tensor(net.heads(read)).view(b, MAX_WORDS, -1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The loss of a training mini-batch."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Linear, Module, ModuleList
+from torch.nn import Linear, Module, ModuleList, ReLU, Sequential
 from torch_geometric.nn import (
     MLP,
     ASAPooling,
@@ -22,11 +22,10 @@ from torch_geometric.nn import (
     dense_diff_pool,
     dense_mincut_pool,
 )
-from torch_geometric.nn.aggr import MaxAggregation, Set2Set
+from torch_geometric.nn.aggr import MaxAggregation, Set2Set, SumAggregation
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
 from benchmarks.reproduce.settings import Training
-from benchmarks.reproduce.structure2vec import Structure2Vec
 from pyg_diffpool import DiffPoolNet, DiffPoolNetOutput, DiffPoolOutput, readout
 from pyg_diffpool._extras import require_extra
 from pyg_diffpool._minibatch import padded_graph
@@ -83,38 +82,31 @@ class Flat(Module):
         return without_losses(self.classify(self.read(z, batch, dim_size=batch_size)))
 
 
-class SortPool(Module):
+class Then(Module):
+    """An aggregation, and a layer on what it gives."""
+
+    def __init__(self, read: Module, *layers: Module) -> None:
+        super().__init__()
+        self.read, self.layers = read, Sequential(*layers)
+
+    def forward(self, z: Tensor, batch: Tensor, dim_size: int) -> Tensor:
+        """`[B, hidden]`."""
+        out: Tensor = self.layers(self.read(z, batch, dim_size=dim_size))
+        return out
+
+
+def sort_pool(hidden: int) -> Module:
     """The 30 nodes first in order (Zhang et al. 2018), mapped."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.sort, self.lin = SortAggregation(k=30), Linear(30 * hidden, hidden)
-
-    def forward(self, z: Tensor, batch: Tensor, dim_size: int) -> Tensor:
-        """`[B, hidden]`."""
-        first: Tensor = self.sort(z, batch, dim_size=dim_size)
-        return torch.relu(self.lin(first))
-
-
-class NormalizedSum(Module):
-    """Sums, which grow with the graph, at the scale of the others' readouts.
-
-    Without it DD is not learned in as few epochs.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.norm = NodeBatchNorm(hidden)
-
-    def forward(self, z: Tensor, batch: Tensor, dim_size: int) -> Tensor:
-        """`[B, hidden]`."""
-        total: Tensor = readout(z, batch, batch_size=dim_size, reduce="sum")
-        return self.norm.forward(total)
+    return Then(SortAggregation(k=30), Linear(30 * hidden, hidden), ReLU())
 
 
 def deep_sets(net: DiffPoolNet, own: Training, _: float) -> Module:
-    """Two layers on each node and the sum over all: edges are not looked at."""
-    flat = Flat(net, own, NormalizedSum(own.hidden))
+    """Two layers on each node and the sum over all: edges are not looked at.
+
+    The sum grows with the graph; normalised it has the scale of the others' readouts.
+    Without that DD is not learned in as few epochs.
+    """
+    flat = Flat(net, own, Then(SumAggregation(), NodeBatchNorm(own.hidden)))
     widths = [net.width, own.hidden, own.hidden]
     flat.embed = MLP(widths, norm=None, plain_last=False)
     return flat
@@ -270,11 +262,10 @@ METHODS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
     "DiffPool": (itself, {}),
     "DiffPool-NoLP": (itself, {"link_weight": 0.0}),
     "DiffPool-Det": (itself, {"link_weight": 0.0, "learn_assignment": False}),
-    "S2V": (itself, {"gnn": Structure2Vec}),
     "DiffPool-Random": (at_random, {"link_weight": 0.0, "entropy_weight": 0.0}),
     "GraphSAGE": (lambda net, own, _: Flat(net, own, MaxAggregation()), {}),
     "Set2Set": (lambda net, own, _: Flat(net, own, Set2Set(own.hidden, 3), 2), {}),
-    "SortPool": (lambda net, own, _: Flat(net, own, SortPool(own.hidden)), {}),
+    "SortPool": (lambda net, own, _: Flat(net, own, sort_pool(own.hidden)), {}),
     "DeepSets": (deep_sets, {}),
     "PyG dense_diff_pool": (partial(padded, make=lambda *_: dense_diff_pool), {}),
     "tgp diff": (partial(padded, make=TgpDiffPool, own_layer=True), {}),

@@ -1,17 +1,17 @@
 """The table beside the published figures, as text and picture."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from matplotlib.figure import Figure
 
+from benchmarks.pictures import BLUE, ORANGE, tidy
+from benchmarks.report import table as markdown
 from benchmarks.reproduce.table import Table
+from benchmarks.results import Result
 
-Row = dict[str, Any]
 
-
-def write_report(table: Table, rows: list[Row], base: Path) -> None:
+def write_report(table: Table, rows: list[Result], base: Path) -> None:
     """Write `BASE.md` and `BASE.png`, and print the table."""
     text, picture = base.with_suffix(".md"), base.with_suffix(".png")
     text.write_text(as_text(table, rows))
@@ -19,32 +19,23 @@ def write_report(table: Table, rows: list[Row], base: Path) -> None:
     print(text.read_text(), text, picture, sep="\n")
 
 
-def as_text(table: Table, rows: list[Row]) -> str:
+def as_text(table: Table, rows: list[Result]) -> str:
     """Markdown: the protocol, then a line for each set and method."""
     end = ["at the end"] if any(row.get("end") for row in rows) else []
-    names = ["set", "method", "ours", *end, "published", "graphs"]
-    lines = [table.PROTOCOL, "", _line(names), "|---" * len(names) + "|"]
+    lines = []
     for row in rows:
-        ends = [_ours(row["end"]) for _ in end]
-        figures = [_ours(row), *ends, _published(row["published"])]
-        lines.append(
-            _line([row["dataset"], row["method"], *figures, f"{row['graphs']:,}"])
-        )
-    absent = table.absent.items()
-    return "\n".join(
-        [*lines, "", *(f"{n} could not be had. {why}\n" for n, why in absent), ""]
-    )
+        figures = [_ours(row), *(_ours(row["end"]) for _ in end)]
+        figures += [_published(row["published"]), f"{row['graphs']:,}"]
+        lines.append([row["dataset"], row["method"], *figures])
+    head = ["set", "method", "ours", *end, "published", "graphs"]
+    absent = [f"{name} could not be had. {why}" for name, why in table.absent.items()]
+    return "\n\n".join([table.PROTOCOL, markdown(head, lines), *absent]) + "\n"
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _ours(folds: Row | None) -> str:
+def _ours(folds: Result | None) -> str:
     if folds is None:
         return ""
-    several = len(folds["folds"]) > 1
-    spread = f" ± {folds['deviation']:.2f}" if several else ""
+    spread = f" ± {folds['deviation']:.2f}" if len(folds["folds"]) > 1 else ""
     return f"{folds['accuracy']:.2f}{spread}"
 
 
@@ -55,45 +46,30 @@ def _published(figure: Any) -> str:
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
-def draw(rows: list[Row], metric: str, path: Path) -> None:
-    """A panel for each set: folds as dots, their mean and the published figure."""
-    pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    sets = list(dict.fromkeys(row["dataset"] for row in rows))
-    panels = [[row for row in rows if row["dataset"] == name] for name in sets]
-    figure, axes = pyplot.subplots(
-        len(panels),
-        figsize=(7, 0.3 * len(rows) + 0.8 * len(panels) + 0.5),
-        height_ratios=[len(panel) + 0.5 for panel in panels],
-        squeeze=False,
-        layout="constrained",
-    )
-    entries: dict[str, Any] = {}
-    for name, panel, axis in zip(sets, panels, axes[:, 0], strict=True):
-        _draw_panel(axis, panel)
-        axis.set_title(name, fontsize=10, loc="left")
-        handles, labels = axis.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    axes[-1, 0].set_xlabel(metric)
-    legend = {"loc": "outside lower center", "ncols": len(entries), "frameon": False}
+def draw(rows: list[Result], metric: str, path: Path) -> None:
+    """A line for each set and method: folds as dots, mean and published figure."""
+    figure = Figure(figsize=(7, 0.22 * len(rows) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for at, row in enumerate(rows):
+        runs, given, ends = row["folds"], row["published"], (at - 0.4, at + 0.4)
+        dots: Any = {"color": BLUE, "alpha": 0.5, "label": "fold or seed"}
+        axes.plot(runs, [at] * len(runs), "o", markersize=4, **dots)
+        axes.vlines(row["accuracy"], *ends, color=BLUE, label="mean")
+        if given is not None:
+            level = given if isinstance(given, float) else given[0]
+            look: Any = {"color": ORANGE, "linestyle": "--", "label": "published"}
+            axes.vlines(level, *ends, **look)
+    names = [f"{row['dataset']}, {row['method']}" for row in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(metric)
+    tidy(axes, "x")
+    handles, labels = axes.get_legend_handles_labels()
+    entries = dict(zip(labels, handles, strict=True))
+    legend: Any = {
+        "loc": "outside lower center",
+        "ncols": len(entries),
+        "frameon": False,
+    }
     figure.legend(entries.values(), entries.keys(), **legend)
     figure.savefig(path, dpi=150)
-    pyplot.close(figure)
-    Image.open(path).quantize(64).save(path, optimize=True)  # half the bytes
-
-
-def _draw_panel(axis: Any, rows: list[Row]) -> None:
-    for position, row in enumerate(rows):
-        runs, figure = row["folds"], row["published"]
-        dots = {"color": "#0072b2", "alpha": 0.5, "label": "fold or seed"}
-        axis.plot(runs, [position] * len(runs), "o", markersize=4, **dots)
-        ends = (position - 0.35, position + 0.35)
-        axis.vlines(row["accuracy"], *ends, color="#0072b2", label="mean")
-        if figure is not None:
-            level = figure if isinstance(figure, float) else figure[0]
-            look = {"color": "#d55e00", "linestyle": "--", "label": "published"}
-            axis.vlines(level, *ends, **look)
-    axis.set_yticks(range(len(rows)), [row["method"] for row in rows], fontsize=8)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.grid(axis="x", color="#dddddd", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)

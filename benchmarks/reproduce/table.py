@@ -7,7 +7,7 @@ each fold, appended when it is done. Several processes may append.
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,26 +39,15 @@ class Table:
     ROWS: ClassVar[Sequence[str]]
     FOLDS: ClassVar[Sequence[int]]
     PUBLISHED: ClassVar[Mapping[str, Mapping[str, Any]]]
+    load: Callable[..., Any]  # (name, method, settings): the data
+    run_fold: Callable[..., Record]  # (data, name, method, fold, settings)
+    summary: Callable[..., dict[str, Any]]  # (records): the figures of all folds
 
     def __init__(self, options: Namespace) -> None:
         self.options = options
         self.path: Path = options.results / f"{self.NAME}.jsonl"
         self.sets = options.sets or list(self.SETTINGS)
         self.absent: dict[str, str] = {}
-
-    def load(self, name: str, method: str, settings: Any) -> Any:
-        """The data of a set for a method."""
-        raise NotImplementedError
-
-    def run_fold(
-        self, data: Any, name: str, method: str, fold: int, settings: Any
-    ) -> Record:
-        """The record of a fold."""
-        raise NotImplementedError
-
-    def summary(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The figures of all folds of a method."""
-        raise NotImplementedError
 
     def run(self) -> None:
         """Train what has no record; a set that could not be had is named."""
@@ -90,7 +79,8 @@ class Table:
         for name in (name for name in self.sets if name not in self.absent):
             there, methods = self.read(name), self.options.methods or self.ROWS
             if self.options.report and not self.options.methods:
-                methods = [method for method in self.METHODS if method in there]
+                known = [*self.METHODS, *there]  # also a method that is no more
+                methods = [method for method in dict.fromkeys(known) if method in there]
             for method in methods:
                 folds = there.get(method, {})
                 missing = ",".join(str(f) for f in self.FOLDS if f not in folds)

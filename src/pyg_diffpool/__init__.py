@@ -1,6 +1,6 @@
 """DiffPool for PyTorch Geometric, from sparse mini-batches of any size."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from pyg_diffpool.code2 import DiffPoolCode2
 from pyg_diffpool.dense import dense_diff_pool
@@ -11,7 +11,11 @@ from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput, unpool
 from pyg_diffpool.padding import to_flat, to_padded
 from pyg_diffpool.readout import readout
 
-__version__ = version("pyg-diffpool")
+try:
+    __version__ = version("pyg-diffpool")
+except PackageNotFoundError:  # a checkout on the path, not installed
+    __version__ = "0+unknown"
+
 __all__ = [
     "DiffPool",
     "DiffPoolCode2",

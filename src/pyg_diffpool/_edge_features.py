@@ -21,7 +21,7 @@ from torch import Tensor
 from pyg_diffpool import _checks
 from pyg_diffpool._minibatch import FlatGraph, MiniBatch
 from pyg_diffpool._modes import Gradients, Operation, Saved, operation
-from pyg_diffpool._ragged import contract, expand
+from pyg_diffpool._ragged import Ragged
 from pyg_diffpool._sparse import edge_products, spmm
 
 # Pooled weights below it are sums of products that have underflowed in float32.
@@ -85,23 +85,25 @@ class _PoolEdges(Operation):
     def forward(attr: Tensor, s: Tensor, ptr: Tensor, *indices: Any) -> Tensor:
         k = s.size(1)
         out = s.new_empty(ptr.numel() - 1, k, k, attr.size(1))
+        ragged = Ragged(ptr)
         for d, value in enumerate(attr.t().contiguous()):
-            out[..., d] = contract(s, spmm(value, s, False, *indices), ptr)
+            out[..., d] = ragged.contract(s, spmm(value, s, False, *indices))
         return out
 
     @staticmethod
     def plain(attr: Tensor, s: Tensor, ptr: Tensor, *indices: Any) -> Tensor:
         sums = (spmm(value, s, False, *indices) for value in attr.unbind(1))
-        return torch.stack([contract(s, y, ptr) for y in sums], -1)
+        ragged = Ragged(ptr)
+        return torch.stack([ragged.contract(s, y) for y in sums], -1)
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
         (attr, s, ptr, *indices), _, _, (grad,) = saved
         assert grad is not None
-        values = attr.t().contiguous()
+        ragged, values = Ragged(ptr), attr.t().contiguous()
         d_values, d_s = torch.empty_like(values), torch.zeros_like(s)
         for d, (value, d_adj) in enumerate(zip(values, grad.unbind(-1), strict=True)):
-            back, ahead = expand(s, d_adj, ptr), expand(s, d_adj.mT, ptr)
+            back, ahead = ragged.expand(s, d_adj), ragged.expand(s, d_adj.mT)
             d_values[d] = edge_products(back, s, *indices)
             d_s += spmm(value, back, True, *indices)
             d_s += spmm(value, ahead, False, *indices)

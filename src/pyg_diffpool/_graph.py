@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from pyg_diffpool import _modes
+from pyg_diffpool import _engine, _modes
 from pyg_diffpool._checks import ascends_within, check_range
 from pyg_diffpool._modes import kernel, without_autocast
 from pyg_diffpool._sparse import Indices, csr, edge_products, spmm
@@ -92,7 +92,7 @@ class SparseGraph:
         """The same for a matrix with other values, which need the transpose's order."""
         if self._pattern is None:
             crow, col = self.compressed()
-            self._pattern = Indices(crow, col, *_transpose(self.row, col, crow))
+            self._pattern = Indices(crow, col, *transpose(self.row, col, crow))
         return self._pattern
 
     def stays_within(self, batch: Tensor) -> bool:
@@ -148,9 +148,10 @@ def make_graph(
             crow = _compress(row, num_nodes)
             if _rises_between(col, crow):
                 return SparseGraph(row, col, crow, edge_weight, ptr)
-    row, col, crow, order, run, count, symmetric = _sort_edges(edge_index, num_nodes)
+    given = edge_index, num_nodes, dtype
+    row, col, crow, order, run, count, symmetric = _sort_edges(*given)
     if edge_weight is None:
-        weight = count.to(dtype)
+        weight = count
     else:
         wide = edge_weight.double()[order]
         summed = torch.zeros_like(wide).index_add(0, run, wide)
@@ -159,19 +160,28 @@ def make_graph(
     return SparseGraph(row, col, crow, weight, ptr, order, told)
 
 
-def _fake_sort(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
+def _fake_sort(
+    edge_index: Tensor, num_nodes: int, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
     e, kept = edge_index.size(1), edge_index.new_empty
     symmetric = torch.empty((), dtype=torch.bool, device="cpu")
-    return kept(e), kept(e), kept(num_nodes + 1), kept(e), kept(e), kept(e), symmetric
+    index = kept(e), kept(e), kept(num_nodes + 1), kept(e), kept(e)
+    return *index, kept(e, dtype=dtype), symmetric
 
 
 @kernel(
-    "sort_edges(Tensor edge_index, SymInt num_nodes) -> "
+    "sort_edges(Tensor edge_index, SymInt num_nodes, ScalarType dtype) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _fake_sort,
 )
-def _sort_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
+def _sort_edges(
+    edge_index: Tensor, num_nodes: int, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
+    if _modes.may_launch(edge_index) and _engine.runs_on(edge_index):
+        unknown = torch.tensor(False, device="cpu")
+        sort = _engine.kernels("_triton_edges").sort_edges
+        return *sort(edge_index, num_nodes, dtype), unknown
     if _modes.may_read_indices(edge_index):
         check_range(edge_index, num_nodes)
     row, col = edge_index
@@ -179,16 +189,17 @@ def _sort_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, ...]:
     edge = order = torch.arange(key.numel(), device=key.device)
     if not (_modes.may_read_values(key) and bool((key.diff() > 0).all())):
         key, order = torch.sort(key, stable=True)
-    is_first = key.diff(prepend=key.new_full((1,), -1)) != 0
+    is_first = torch.ones_like(key, dtype=torch.bool)
+    torch.ne(key[1:], key[:-1], out=is_first[1:])
     first = (edge * is_first).cummax(0).values
     count = torch.zeros_like(edge).index_add(0, first, torch.ones_like(edge))
-    row, col = row[order], col[order]
+    row, col = edge_index.index_select(1, order)
     nodes = torch.arange(num_nodes + 1, device=row.device)
     crow = torch.searchsorted(row, nodes)  # safe if a row is out of range
     told = _modes.may_read_values(edge_index) and bool(is_first.all())
     told = told and _is_symmetric(crow, col)
     symmetric = torch.tensor(told, device="cpu")
-    return row, col, crow, order, first, count, symmetric
+    return row, col, crow, order, first, count.to(dtype), symmetric
 
 
 def _fake_transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, ...]:
@@ -199,7 +210,7 @@ def _fake_transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, ...
     "transpose(Tensor row, Tensor col, Tensor crow) -> (Tensor, Tensor, Tensor)",
     _fake_transpose,
 )
-def _transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Row pointer and columns of the transpose, and the order of its entries."""
     order = torch.argsort(col, stable=True)
     ends = col.index_select(0, order)

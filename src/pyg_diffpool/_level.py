@@ -2,13 +2,14 @@ r"""One level of DiffPool, from logits to losses, on either form of a mini-batch
 
 With :math:`S = \mathrm{softmax}(\mathtt{logits})`, :math:`Y = A S`, the norm
 :math:`L = \|A - SS^\top\|_F` and the summed entropy H, forward and backward are written
-by hand around the products; `_plain` is the same in torch's own operations, taken where
+by hand around the products; `plain` is the same in torch's own operations, taken where
 a gradient is differentiated again or transformed. With incoming gradients
-:math:`D_X, D_A, d_L, d_H` and :math:`r = d_L / L`, or 0 where L is 0,
+:math:`D_X, D_A, d_L, d_H`, that of :math:`G = S^\top S`, :math:`D_G`, and
+:math:`r = d_L / L`, or 0 where L is 0,
 
 .. math::
     dX = S D_X, \qquad T = S (D_A - r I), \qquad dA = T S^\top + r A, \qquad
-    dS = X D_X^\top + Y (D_A - r I)^\top + A^\top T + 2 r\, S S^\top S
+    dS = X D_X^\top + Y (D_A - r I)^\top + A^\top T + S (2 r G + D_G + D_G^\top)
 
 and the logits receive :math:`dS - d_H \log S` through the softmax.
 """
@@ -24,6 +25,8 @@ from pyg_diffpool import _modes
 from pyg_diffpool._checks import wrong
 
 BLOCK = 2**17  # elements of a matrix that stay in the cache
+CANCELLATION = 2.0**-6  # of the norm's terms, if no more is left, all is recomputed
+RESOLUTION = 8 * torch.finfo(torch.double).eps  # less than that is rounding
 
 
 class Level(NamedTuple):
@@ -34,6 +37,7 @@ class Level(NamedTuple):
     s: Tensor  # [N, K] or [B, M, K]
     link_loss: Tensor  # [], L over its divisor
     entropy_loss: Tensor  # [], H over its divisor
+    gram: Tensor  # [B, K, K]
 
 
 def cluster_mask(
@@ -42,7 +46,10 @@ def cluster_mask(
     num_clusters: int | Tensor | None,  # [B]
 ) -> Tensor:
     """Which clusters exist, `[B, K]`: those within the budget, none without nodes."""
-    budget = (sizes > 0) * (k if num_clusters is None else num_clusters)
+    there_are = sizes > 0
+    if num_clusters is None:
+        return there_are.unsqueeze(-1).repeat(1, k)
+    budget = there_are * num_clusters
     return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
 
 
@@ -123,8 +130,10 @@ def softmax_backward(
         out += d_s
     tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
     for grad, p in _row_blocks(out, s):
-        if d_entropy is not None:
-            grad -= p.clamp_min(tiny).log_().mul_(d_entropy)
+        if isinstance(d_entropy, Tensor):
+            grad.addcmul_(p.clamp_min(tiny).log_(), d_entropy, value=-1)
+        elif d_entropy is not None:
+            grad.sub_(p.clamp_min(tiny).log_(), alpha=d_entropy)
         result = torch._softmax_backward_data(grad, p, -1, p.dtype)
         if result.numel() == out.numel():
             return result.view(out.shape)
@@ -167,9 +176,19 @@ def loss_gradients(
     if not _modes.may_read_values(norm):
         if d_link is not None:
             rate = d_link / (norm * divisors[0])
-            rate = torch.where(norm > 0, rate, 0.0).to(dtype)
+            rate = rate.masked_fill(norm == 0, 0).to(dtype)
         return rate, None if down is None else down.to(dtype)
     if d_link is not None:
         length = norm.item() * divisors[0].item()
         rate = 0.0 * length if length == 0 else d_link.item() / length
     return rate, None if down is None else down.item()
+
+
+def gram_gradient(
+    gram: Tensor,  # [B, K, K]
+    rate: Tensor | float,  # []
+    d_gram: Tensor | None,  # [B, K, K]
+) -> Tensor:
+    """By what S is multiplied in its gradient, `[B, K, K]`."""
+    out = gram * (2 * rate)
+    return out if d_gram is None else out + d_gram + d_gram.mT

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from pyg_diffpool import _modes
 from pyg_diffpool._graph import SparseGraph
-from pyg_diffpool._level import Level
+from pyg_diffpool._level import CANCELLATION, Level
+from pyg_diffpool._minibatch import MiniBatch
 
-CANCELLATION = 2.0**-6
-RESOLUTION = 8 * torch.finfo(torch.double).eps
 PROBABILITY_FLOOR = 1e-7
 _SAFE = 1e-15, 1e15  # float32 norms whose squares are in float32's range
 
@@ -49,11 +48,8 @@ def expanded_norm(
     """The norm from what pooling has at hand, `[]`, float64, without gradient.
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
-    is left, and where nothing may be read, `exact` gives the norm; the gradient suffers
-    no such loss.
+    is left `exact` gives the norm; the gradient suffers no such loss.
     """
-    if not _modes.may_read_values(gram):
-        return exact()
     trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
     parts = adj_square, trace, frobenius(gram).square()
     a, t, g = (part.item() for part in parts)  # numbers take less time than tensors
@@ -127,11 +123,11 @@ def _random_pairs(ptr: Tensor, num_draws: int) -> tuple[Tensor, Tensor, Tensor]:
 def _divisors(
     counts: Tensor,  # [2], pairs of nodes within graphs, and nodes; float64
     num_graphs: int | Tensor,  # []
-    largest: Tensor,  # [], nodes of the largest graph
+    largest: Tensor | None,  # [], nodes of the largest graph, for "padded"
     normalize: bool | str,
 ) -> Tensor:
     """By what the link loss and the entropy are divided, `[2]`, float64."""
-    if normalize == "padded":
+    if largest is not None:
         nodes = num_graphs * largest.double()
         counts = torch.stack([nodes * largest, nodes])
     elif not normalize:
@@ -144,20 +140,21 @@ class Losses:
 
     def __init__(
         self,
-        sizes: Tensor,  # [B], nodes of each graph
-        num_graphs: int,
-        largest: Tensor,  # []
+        graph: MiniBatch,
         options: Any,  # `normalize`, `link` and `sync_losses` of `diff_pool`
         dtype: torch.dtype,  # of the features
     ) -> None:
-        wide = sizes.double()
+        wide = graph.sizes.double()
         self.counts = torch.stack([wide.dot(wide), wide.sum()])
-        self.rest = num_graphs, largest, options.normalize
+        is_padded = options.normalize == "padded"
+        largest = graph.largest if is_padded else None
+        self.rest = graph.batch_size, largest, options.normalize
         self.is_bce = options.link == "bce"
         self.dtype = torch.promote_types(dtype, torch.float)
         self.is_shared = options.sync_losses and _is_one_of_several()
-        self.divisors = torch.ones_like(self.counts)
-        if not self.is_shared:  # else sums are divided
+        if self.is_shared:  # sums are divided
+            self.divisors = torch.ones_like(self.counts)
+        else:
             self.divisors = _divisors(self.counts, *self.rest)
 
     def of(self, level: Level, bce: Callable[[], Tensor]) -> Level:
@@ -180,9 +177,10 @@ class Losses:
         num_graphs, largest, normalize = self.rest
         own = torch.stack([link if self.is_bce else link.square(), entropy])
         local = torch.cat([own, self.counts, self.counts.new_full((1,), num_graphs)])
-        total, largest = local.detach().clone(), largest.detach().clone()
+        total = local.detach().clone()
         dist.all_reduce(total)
-        if normalize == "padded":
+        if largest is not None:
+            largest = largest.detach().clone()
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         total = total + dist.get_world_size() * (local - local.detach())
         link = total[0] if self.is_bce else root(total[0])

@@ -87,7 +87,7 @@ class _Form:
     def features(self) -> dict[str, Tensor | None]:
         """The floating-point tensors that the caller gave, by name."""
         names = ("adj", "edge_weight", "edge_attr")
-        return {name: vars(self)[name] for name in names if name in vars(self)}
+        return {name: getattr(self, name, None) for name in names}
 
 
 @dataclass(eq=False)
@@ -167,9 +167,17 @@ class FlatGraph(_Form):
 class PaddedGraph(_Form):
     """Dense blocks with a mask, such as pooled graphs; sums are batched products."""
 
-    adj: Tensor  # [B, M, M]
+    given: Tensor  # [B, M, M], as the caller gave it
     mask: Tensor | None = None  # [B, M]; None is all
     edge_attr: Tensor | None = None  # [B, M, M, D]
+
+    @kept
+    def adj(self) -> Tensor:
+        """The adjacencies, zeros where there is no node, `[B, M, M]`."""
+        if self.mask is None:
+            return self.given
+        real = self.mask.unsqueeze(1) & self.mask.unsqueeze(2)
+        return self.given.masked_fill(~real, 0)
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, *]` to the rows of real nodes, `[R, *]`."""
@@ -178,7 +186,7 @@ class PaddedGraph(_Form):
 
     def blocks(self, rows: Tensor) -> Tensor:
         """`[R, C]` to `[B, M, C]`, zeros for padding."""
-        (b, m), c = self.adj.shape[:2], rows.size(-1)
+        (b, m), c = self.given.shape[:2], rows.size(-1)
         if self.mask is None:
             return rows.view(b, m, c)
         return rows.new_zeros(b * m, c).index_copy(0, self.nodes, rows).view(b, m, c)
@@ -208,24 +216,25 @@ class PaddedGraph(_Form):
     @property
     def batch(self) -> Tensor:
         """The graph of each node, `[R]`."""
-        graph = torch.arange(self.batch_size, device=self.adj.device)
-        return self.rows(graph.unsqueeze(1).expand(self.adj.shape[:2]))
+        graph = torch.arange(self.batch_size, device=self.given.device)
+        return self.rows(graph.unsqueeze(1).expand(self.given.shape[:2]))
 
     @property
     def batch_size(self) -> int:
-        return self.adj.size(0)
+        return self.given.size(0)
 
-    @property
+    @kept
     def sizes(self) -> Tensor:
         """Nodes of each graph, `[B]`."""
         if self.mask is not None:
             return self.mask.sum(1)
-        return torch.full(self.adj.shape[:1], self.adj.size(1), device=self.adj.device)
+        (b, m, _), device = self.given.shape, self.given.device
+        return torch.full((b,), m, device=device)
 
     @property
     def largest(self) -> Tensor:
         """Rows of a block, padding included, `[]`."""
-        return torch.full((), self.adj.size(1), device=self.adj.device)
+        return torch.full((), self.given.size(1), device=self.given.device)
 
     @property
     def _receiving(self) -> Tensor:
@@ -325,8 +334,7 @@ def padded_graph(
     _checks.check_edge_attr(edge_attr, x, tuple(adj.shape))
     if mask is None or (_modes.may_read_values(mask) and bool(mask.all())):
         return PaddedGraph(adj, None, edge_attr)
-    apart = ~(mask.unsqueeze(1) & mask.unsqueeze(2))
-    adj = adj.masked_fill(apart, 0)
     if edge_attr is not None:
+        apart = ~(mask.unsqueeze(1) & mask.unsqueeze(2))
         edge_attr = edge_attr.masked_fill(apart.unsqueeze(-1), 0)
     return PaddedGraph(adj, mask, edge_attr)

@@ -18,6 +18,7 @@ from torch.library import Library, register_autograd, register_fake
 from torch.nn import Parameter
 
 Gradients = Sequence[Tensor | None]
+KERNEL_DEVICES = {"cuda"}  # for which there are kernels, see `_engine`
 _LIBRARY = Library("pyg_diffpool", "DEF")
 
 
@@ -75,6 +76,11 @@ def needs_gradient(*values: Any) -> bool:
     """Whether a result of these is to be differentiated."""
     tensors = (v for v in values if isinstance(v, Tensor))
     return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+
+
+def may_launch(like: Tensor) -> bool:
+    """Whether kernels of this package may run on the tensor's device."""
+    return like.device.type in KERNEL_DEVICES
 
 
 def takes_kernels(*values: Any) -> bool:

@@ -26,74 +26,74 @@ def align(width: int, dtype: torch.dtype) -> int:
     return -(-width // step) * step
 
 
-def contract(
-    left: Tensor,  # [N, P]
-    right: Tensor,  # [N, Q]
-    ptr: Tensor,  # [B + 1]
-) -> Tensor:
-    """`left_b^T right_b` of every graph, `[B, P, Q]`; zeros for a graph of no nodes."""
-    if takes_kernels(left, right):
-        if ptr.numel() == 2:
-            return (left.t() @ right).unsqueeze(0)
-        if _is_grouped_mm_fast(left, right):
-            return torch.nn.functional.grouped_mm(left.t(), right, offs=ptr[1:].int())
-    return contract_tiles(left, right, ptr)
+class Ragged:
+    """The blocks of a mini-batch, whose tiles are found once."""
 
+    def __init__(
+        self,
+        ptr: Tensor,  # [B + 1]
+    ) -> None:
+        self.ptr = ptr
+        self._tiles: tuple[Tensor, Tensor] | None = None
 
-def expand(
-    left: Tensor,  # [N, P]
-    blocks: Tensor,  # [B, P, Q]
-    ptr: Tensor,  # [B + 1]
-) -> Tensor:
-    """`left_b blocks_b` of every graph, row by row, `[N, Q]`."""
-    if takes_kernels(left, blocks):
-        if ptr.numel() == 2:
-            return left @ blocks[0]
-        if not _is_aligned(blocks):
-            blocks = blocks.contiguous()
-        if _is_grouped_mm_fast(left, blocks):
-            return torch.nn.functional.grouped_mm(left, blocks, offs=ptr[1:].int())
-    return expand_tiles(left, blocks, ptr)
+    def contract(
+        self,
+        left: Tensor,  # [N, P]
+        right: Tensor,  # [N, Q]
+    ) -> Tensor:
+        """`left_b^T right_b` of every graph, `[B, P, Q]`; zeros for one of no nodes."""
+        if takes_kernels(left, right):
+            if self.ptr.numel() == 2:
+                return (left.t() @ right).unsqueeze(0)
+            if _is_grouped_mm_fast(left, right):
+                offs = self.ptr[1:].int()
+                return torch.nn.functional.grouped_mm(left.t(), right, offs=offs)
+        graph, _ = self.tiles(left.size(0))
+        tiled = self._to_tiles(right)
+        products = (tiled if left is right else self._to_tiles(left)).mT @ tiled
+        out = products.new_zeros(self.ptr.numel() - 1, *products.shape[1:])
+        return out.index_add(0, graph, products)
 
+    def expand(
+        self,
+        left: Tensor,  # [N, P]
+        blocks: Tensor,  # [B, P, Q]
+    ) -> Tensor:
+        """`left_b blocks_b` of every graph, row by row, `[N, Q]`."""
+        if takes_kernels(left, blocks):
+            if self.ptr.numel() == 2:
+                return left @ blocks[0]
+            if not _is_aligned(blocks):
+                blocks = blocks.contiguous()
+            if _is_grouped_mm_fast(left, blocks):
+                offs = self.ptr[1:].int()
+                return torch.nn.functional.grouped_mm(left, blocks, offs=offs)
+        graph, slot = self.tiles(left.size(0))
+        parts = self._to_tiles(left) @ blocks.index_select(0, graph)
+        return parts.flatten(0, 1).index_select(0, slot)
 
-def contract_tiles(left: Tensor, right: Tensor, ptr: Tensor) -> Tensor:
-    """`contract` by tiles."""
-    tiles, slot = _tiles(ptr, left.size(0))
-    lefts, rights = (_to_tiles(rows, slot, tiles.numel()) for rows in (left, right))
-    products = lefts.mT @ rights
-    out = products.new_zeros(ptr.numel(), *products.shape[1:])
-    return out.index_add(0, tiles, products)[:-1]
+    def tiles(self, num_nodes: int) -> tuple[Tensor, Tensor]:
+        """The graph of every tile, `[T]`, and the row of every node among all, `[N]`.
 
+        A tile holds `TILE` nodes of one graph. Those of graph b begin with the tile
+        `ptr[b] // TILE + b`, enough for its nodes whatever the sizes, so that none has
+        to be read back from the device: `T = N // TILE + B`, some of them empty.
+        """
+        if self._tiles is None:
+            b, ends = self.ptr.numel() - 1, self.ptr[1:]
+            index = torch.arange(num_nodes + b + 1, device=ends.device)
+            first = self.ptr // TILE + index[: b + 1]
+            tile, node = index[: num_nodes // TILE + b], index[:num_nodes]
+            graph = torch.searchsorted(first[1:], tile, right=True)
+            shift = first[:-1] * TILE - self.ptr[:-1]
+            slot = node + shift[torch.searchsorted(ends, node, right=True)]
+            self._tiles = graph, slot
+        return self._tiles
 
-def expand_tiles(left: Tensor, blocks: Tensor, ptr: Tensor) -> Tensor:
-    """`expand` by tiles."""
-    tiles, slot = _tiles(ptr, left.size(0))
-    graph = tiles.clamp(max=ptr.numel() - 2)
-    parts = _to_tiles(left, slot, tiles.numel()) @ blocks.index_select(0, graph)
-    return parts.flatten(0, 1).index_select(0, slot)
-
-
-def _tiles(ptr: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """The graph of every tile, `[T]`, and the row of every node among all tiles, `[N]`.
-
-    A tile holds `TILE` nodes of one graph. `T = N // TILE + B` is enough for any sizes,
-    so that no size has to be read back from the device; tiles past the last one that is
-    needed belong to graph B.
-    """
-    num_graphs = ptr.numel() - 1
-    per_graph = (ptr.diff() + TILE - 1) // TILE
-    last = per_graph.cumsum(0)
-    tile = torch.arange(num_nodes // TILE + num_graphs, device=ptr.device)
-    graph_of_tile = torch.searchsorted(last, tile, right=True)
-    node = torch.arange(num_nodes, device=ptr.device)
-    graph_of_node = torch.searchsorted(ptr, node, right=True) - 1
-    first = (last - per_graph) * TILE - ptr[:-1]
-    return graph_of_tile, node + first[graph_of_node]
-
-
-def _to_tiles(rows: Tensor, slot: Tensor, num_tiles: int) -> Tensor:
-    out = rows.new_zeros(num_tiles * TILE, rows.size(1))
-    return out.index_copy(0, slot, rows).view(num_tiles, TILE, rows.size(1))
+    def _to_tiles(self, rows: Tensor) -> Tensor:
+        graph, slot = self.tiles(rows.size(0))
+        out = rows.new_zeros(graph.numel() * TILE, rows.size(1))
+        return out.index_copy(0, slot, rows).view(-1, TILE, rows.size(1))
 
 
 def _is_grouped_mm_fast(left: Tensor, right: Tensor) -> bool:

@@ -13,17 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_diffpool import _modes
-from pyg_diffpool._graph import SparseGraph
+from pyg_diffpool import _engine, _modes
+from pyg_diffpool._graph import SparseGraph, transpose
 from pyg_diffpool._level import (
+    RESOLUTION,
     Level,
     divide,
+    gram_gradient,
     loss_gradients,
     softmax_backward,
     softmax_into,
     softmax_with_entropy,
 )
-from pyg_diffpool._losses import RESOLUTION, expanded_norm, root
+from pyg_diffpool._losses import expanded_norm, root
 from pyg_diffpool._modes import (
     Gradients,
     Operation,
@@ -32,7 +34,7 @@ from pyg_diffpool._modes import (
     needs_gradient,
     operation,
 )
-from pyg_diffpool._ragged import align, contract, expand
+from pyg_diffpool._ragged import Ragged, align
 from pyg_diffpool._sparse import csr, edge_products, spmm
 
 
@@ -44,6 +46,12 @@ def sparse_level(
     dtype: torch.dtype,  # of the losses
 ) -> Level:
     """Pool every graph of a sparse mini-batch."""
+    if _modes.may_launch(x) and _engine.runs_level(x, logits.size(1)):
+        value = None if graph.weight is None else graph.values(torch.float)
+        gradient = needs_gradient(x, value, logits)
+        where = graph.ptr, graph.row, graph.col, graph.crow
+        rest = divisors, dtype, gradient, *where
+        return Level(*_level_by_kernels(x, value, logits, *rest))
     inputs = x, graph.values(x.dtype), logits, divisors, dtype
     symmetric: Tensor | None = None
     indices: Sequence[Any] = *graph.compressed(), None, None, None
@@ -60,8 +68,8 @@ class _SparseLevel(Operation):
         "Tensor crow, Tensor col, Tensor? crow_t, Tensor? col_t, Tensor? order_t) -> "
         "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
     )
-    results = 5
-    keeps = 2, 5, 6, 7
+    results = 6
+    keeps = 2, 6, 5, 7
 
     @staticmethod
     def forward(
@@ -75,13 +83,13 @@ class _SparseLevel(Operation):
         ptr: Tensor,  # [B + 1]
         *indices: Any,
     ) -> tuple[Tensor, ...]:
-        """The level, and what the gradients want: `[X | Y | S]`, G and L.
+        """The level, and what the gradients want: `[X | Y | S]` and L.
 
         Each part of the buffer is padded to the alignment of the ragged product.
         """
         (n, c), k, (crow, col) = x.shape, logits.size(1), indices[:2]
         c4, k4 = align(c, x.dtype), align(k, x.dtype)
-        s = x.new_empty(n, k)
+        s, ragged = x.new_empty(n, k), Ragged(ptr)
         entropy = softmax_into(s, logits)
         new = x.new_empty if (c, k) == (c4, k4) else x.new_zeros
         buffer = new(n, c4 + 2 * k4)
@@ -90,15 +98,18 @@ class _SparseLevel(Operation):
         if k == k4:
             s4 = s
         torch.mm(csr(crow, col, value), s4, out=y)
-        pooled = contract(s4, buffer, ptr)[:, :k].split([c4, k4, k4], 2)
+        pooled = ragged.contract(s4, buffer)[:, :k].split([c4, k4, k4], 2)
         out_x, out_adj, gram = (
             part[..., :width].clone(memory_format=torch.contiguous_format)
             for part, width in zip(pooled, (c, k, k), strict=True)
         )
-        exact = partial(_exact_norm, value, s, ptr, indices)
-        norm = expanded_norm(adj_square, out_adj, gram, exact)
+        exact = partial(_exact_norm, value, s, ragged, indices, adj_square)
+        if _modes.may_read_values(gram):
+            norm = expanded_norm(adj_square, out_adj, gram, exact)
+        else:
+            norm = exact()
         losses = divide(norm, entropy, divisors, dtype)
-        return out_x, out_adj, s, *losses, buffer, gram, norm
+        return out_x, out_adj, s, *losses, gram, buffer, norm
 
     @staticmethod
     def fake(
@@ -107,7 +118,7 @@ class _SparseLevel(Operation):
         _, dtype, _, _, ptr, *_ = rest
         (n, c), k, b = x.shape, logits.size(1), ptr.numel() - 1
         buffer = n, align(c, x.dtype) + 2 * align(k, x.dtype)
-        shapes = (b, k, c), (b, k, k), (n, k), (), (), buffer, (b, k, k), ()
+        shapes = (b, k, c), (b, k, k), (n, k), (), (), (b, k, k), buffer, ()
         others = {3: dtype, 4: dtype, 7: torch.double}
         dtypes = dict.fromkeys(range(8), x.dtype) | others
         return tuple(x.new_empty(s, dtype=dtypes[i]) for i, s in enumerate(shapes))
@@ -120,10 +131,12 @@ class _SparseLevel(Operation):
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
         y = spmm(value, s, False, *indices)
-        pooled = contract(s, torch.cat([x, y], 1), ptr)
-        norm = _exact_norm(value, s, ptr, indices)
-        out_x, out_adj = pooled.split([x.size(1), s.size(1)], 2)
-        return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype)
+        ragged = Ragged(ptr)
+        pooled = ragged.contract(s, torch.cat([x, y, s], 1))
+        square = value.double().square().sum()
+        norm = _exact_norm(value, s, ragged, indices, square)
+        out_x, out_adj, gram = pooled.split([x.size(1), *2 * [s.size(1)]], 2)
+        return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype), gram
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
@@ -136,10 +149,82 @@ class _SparseLevel(Operation):
 _level = operation(_SparseLevel)
 
 
-def _exact_norm(value: Tensor, s: Tensor, ptr: Tensor, indices: Any) -> Tensor:
+class _SparseLevelByKernels(Operation):
+    """The same by Triton's kernels: sums in float32, and Y and W saved."""
+
+    schema = (
+        "sparse_level_by_kernels(Tensor x, Tensor? value, Tensor logits, "
+        "Tensor divisors, ScalarType dtype, bool gradient, Tensor ptr, Tensor row, "
+        "Tensor col, Tensor crow) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, "
+        "Tensor, Tensor, Tensor)"
+    )
+    results = 6
+    keeps = 2, 5, 6, 7, 8
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        """The level, and what the gradients want: Y, W and L."""
+        return tuple(_engine.kernels().sparse_forward(*inputs[:-1]))
+
+    @staticmethod
+    def fake(x: Tensor, value: Tensor | None, logits: Tensor, *rest: Any) -> Any:
+        _, dtype, gradient, ptr, *_ = rest
+        return _engine.new_level(x, logits, ptr.numel() - 1, dtype, gradient)
+
+    @staticmethod
+    def plain(
+        x: Tensor, value: Tensor | None, logits: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        divisors, dtype, _, ptr, row, col, crow = rest
+        value = x.new_ones(row.numel()) if value is None else value
+        indices = crow, col, *transpose(row, col, crow)
+        given = divisors, dtype, None, None, ptr, *indices
+        out = _SparseLevel.plain(x, value.to(x.dtype), logits, *given)
+        return tuple(t if i == 2 else t.float() for i, t in enumerate(out))
+
+    @staticmethod
+    def gradients(saved: Saved) -> Gradients:
+        (x, value, _, divisors, _, _, ptr, _, col, crow), kept, needs, grads = saved
+        given = divisors, list(needs[:3]), ptr, value, crow, col, *grads
+        return tuple(_gradients_by_kernels(x, *kept, *given))
+
+
+_level_by_kernels = operation(_SparseLevelByKernels)
+
+
+def _fake_gradients_by_kernels(x: Tensor, s: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    needs, _, value = rest[5:8]
+    pairs = zip((x, value, s), needs, strict=True)
+    return tuple(torch.empty_like(t) if need else x.new_empty(0) for t, need in pairs)
+
+
+@kernel(
+    "sparse_level_gradients_by_kernels(Tensor x, Tensor s, Tensor gram, Tensor y, "
+    "Tensor w, Tensor norm, Tensor divisors, bool[] needs, Tensor ptr, Tensor? value, "
+    "Tensor crow, Tensor col, Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, "
+    "Tensor? d_entropy, Tensor? d_gram) -> (Tensor, Tensor, Tensor)",
+    _fake_gradients_by_kernels,
+)
+def _gradients_by_kernels(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """The gradients of x, of the entries of A and of the logits, where asked for."""
+    made, (divisors, needs, ptr, *edges), grads = rest[:5], rest[5:11], rest[11:]
+    given = made, divisors, needs, grads, ptr
+    out_x, out_s, t, rate = _engine.kernels().gradients(x, *given)
+    out_value = None
+    if t is not None:
+        value, crow, col = edges
+        wide = made[0].float()
+        out_value = edge_products(t, wide, crow, col, None, None, None) + rate * value
+    found = out_x, out_value, out_s
+    return tuple(x.new_empty(0) if out is None else out for out in found)
+
+
+def _exact_norm(
+    value: Tensor, s: Tensor, ragged: Ragged, indices: Any, adj_square: Tensor
+) -> Tensor:
     """The expanded norm with every product in float64, `[]`."""
     value, s = value.double(), s.double()
-    scale = value.square().sum() + contract(s, s, ptr).square().sum()
+    scale = adj_square + ragged.contract(s, s).square().sum()
     square = scale - 2 * (s * spmm(value, s, False, *indices)).sum()
     return root(square, RESOLUTION * scale.detach())
 
@@ -158,7 +243,7 @@ def _fake_gradients(
     "Tensor norm, Tensor divisors, SymInt c, bool[] needs, Tensor symmetric, "
     "Tensor ptr, Tensor crow, Tensor col, Tensor crow_t, Tensor col_t, "
     "Tensor? order_t, Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, "
-    "Tensor? d_entropy) -> (Tensor, Tensor, Tensor)",
+    "Tensor? d_entropy, Tensor? d_gram) -> (Tensor, Tensor, Tensor)",
     _fake_gradients,
 )
 def _gradients(
@@ -178,24 +263,28 @@ def _gradients(
     product.
     """
     symmetric, ptr, crow, col, crow_t, col_t, order_t, *grads = rest
-    d_x, d_adj, d_s, d_link, d_entropy = grads
+    d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
     k, k4 = s.size(1), align(s.size(1), buffer.dtype)
-    s4 = buffer[:, -k4:]
+    s4, ragged = buffer[:, -k4:], Ragged(ptr)
     folded = _modes.may_read_values(buffer) and bool(symmetric)
     rate, down = loss_gradients(norm, divisors, d_link, d_entropy, buffer.dtype)
-    blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj)
+    blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj, d_gram)
     to_x, to_y, _ = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
     out_x, out_value, out_s = (buffer.new_empty(0) for _ in range(3))
-    if needs[0]:
-        out_x = expand(s4, to_x, ptr)[:, :c].contiguous()
-    if needs[1] or (needs[2] and not folded):
-        t = expand(s4, to_y, ptr)
+    needs_t = needs[1] or (needs[2] and not folded)
+    if needs[0] and needs_t:
+        out_x, t = ragged.expand(s4, blocks[..., :-k4]).tensor_split([-k4], 1)
+        out_x = out_x[:, :c].contiguous()
+    elif needs[0]:
+        out_x = ragged.expand(s4, to_x)[:, :c].contiguous()
+    elif needs_t:
+        t = ragged.expand(s4, to_y)
     if needs[1]:
         out_value = edge_products(t, s4, crow, col, None, None, None) + rate * value
     if needs[2]:
         if folded:
             to_y += to_y.mT.clone()
-        out_s = expand(buffer, blocks.mT, ptr)[:, :k].contiguous()
+        out_s = ragged.expand(buffer, blocks.mT)[:, :k].contiguous()
         if not folded:
             values = value if order_t is None else value[order_t]
             out_s += csr(crow_t, col_t, values) @ t[:, :k].contiguous()
@@ -210,8 +299,9 @@ def _gradient_blocks(
     rate: Tensor | float,  # []
     d_x: Tensor | None,  # [B, K, C]
     d_adj: Tensor | None,  # [B, K, K]
+    d_gram: Tensor | None,  # [B, K, K]
 ) -> Tensor:
-    r""":math:`[\,D_X \mid D_A - r I \mid 2 r\, G\,]`, padded as the buffer."""
+    r""":math:`[\,D_X \mid D_A - r I \mid 2 r G + D_G + D_G^\top\,]`, as the buffer."""
     b, k = gram.shape[:2]
     k4 = align(k, buffer.dtype)
     blocks = buffer.new_zeros(b, k4, buffer.size(1))
@@ -221,5 +311,5 @@ def _gradient_blocks(
     if d_adj is not None:
         to_y[:, :k, :k] = d_adj
     to_y[:, :k, :k].diagonal(dim1=1, dim2=2).sub_(rate)
-    to_s[:, :k, :k] = gram * (2 * rate)
+    to_s[:, :k, :k] = gram_gradient(gram, rate, d_gram)
     return blocks

@@ -55,7 +55,9 @@ def dense_diff_pool(
     b, m = max(t.size(0) for t in (x, adj, s)), x.size(1)
     links = b if mask is not None else max(adj.size(0), s.size(0))  # of the link loss
     pairs = (adj.numel() if normalize is True else 1) * (b / links) ** 0.5
-    divisors = torch.tensor([pairs, b * m], dtype=torch.double, device=x.device)
+    # Not from a list, whose way to a device no CUDA graph can hold.
+    divisors = torch.full((2,), pairs, dtype=torch.double, device=x.device)
+    divisors[1:].fill_(b * m)
     if mask is not None:
         mask = mask.view(b, m).bool()
         x = x * mask.unsqueeze(-1)

@@ -11,7 +11,7 @@ from pyg_diffpool._edge_features import pool_edge_features
 from pyg_diffpool._level import Level, cluster_mask, to_logits
 from pyg_diffpool._losses import Losses, padded_bce, sparse_bce
 from pyg_diffpool._minibatch import FlatGraph, MiniBatch, PaddedGraph, to_graph
-from pyg_diffpool._padded_level import padded_level
+from pyg_diffpool._padded_level import looks_at_mask, padded_level
 from pyg_diffpool._sparse_level import sparse_level
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.padding import pad, pad_rows, slots
@@ -163,8 +163,7 @@ def pool(
         budget = exists[graph.batch] if is_flat else exists.unsqueeze(1)
     dtype, attr = _work_dtype(x, s), graph.edge_attr
     with _modes.without_autocast(x.device.type):
-        sizes = graph.sizes, graph.batch_size, graph.largest
-        losses = Losses(*sizes, options, x.dtype)
+        losses = Losses(graph, options, x.dtype)
         logits = to_logits(s, budget, k, dtype)
         given = logits, losses, options.backend
         if isinstance(graph, FlatGraph):
@@ -175,7 +174,7 @@ def pool(
             pooled = level.s, level.adj, options.edge_reduce
             attr = pool_edge_features(graph, attr, *pooled, may_look).to(x.dtype)
     x_out, adj, s = (t.to(x.dtype) for t in level[:3])
-    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:], attr)
+    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:5], attr)
 
 
 def _flat_level(
@@ -202,9 +201,9 @@ def _padded_level(
         what, got = "an edge list for backend='sparse'", "a dense 'adj'"
         hint = "Use backend='auto' or turn it into edges with 'to_flat'."
         raise _checks.wrong(ValueError, what, got, hint)
-    if graph.mask is not None:
-        x = x.masked_fill(~graph.mask.unsqueeze(-1), 0)
-    return _dense_level(x, graph.adj.to(x.dtype), logits, graph.mask, losses)
+    as_given = looks_at_mask(x, logits) and not graph.given.requires_grad
+    adj = (graph.given if as_given else graph.adj).to(x.dtype)
+    return _dense_level(x, adj, logits, graph.mask, losses)
 
 
 def _dense_level(

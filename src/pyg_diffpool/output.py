@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 
 from pyg_diffpool import _checks
 from pyg_diffpool._graph import batch_pointer
-from pyg_diffpool._ragged import expand
+from pyg_diffpool._ragged import Ragged
 from pyg_diffpool.padding import Flat, to_flat
 
 
@@ -125,4 +125,4 @@ def unpool(x: Tensor, assignment: Tensor, batch: Tensor | None = None) -> Tensor
     _checks.check_batch(batch, b, assignment)
     if batch is None:
         return assignment @ x[0]
-    return expand(assignment, x, batch_pointer(batch, b, assignment))
+    return Ragged(batch_pointer(batch, b, assignment)).expand(assignment, x)

@@ -12,11 +12,8 @@ from benchmarks.reproduce.accuracy import Paper
 from benchmarks.reproduce.networks import METHODS, make_network
 from benchmarks.reproduce.sets import DEGREE_BINS, NestedClusters, triangle_features
 from benchmarks.reproduce.settings import Training
-from benchmarks.reproduce.structure2vec import Structure2Vec
 from benchmarks.reproduce.training import TableData, train, without_nodes
 from torch_geometric.data import Batch, Data
-
-from graphs import ZOO
 
 SMALL = Training(epochs=2, batch_size=16, hidden=8, clusters=(4, 2))
 
@@ -179,18 +176,3 @@ def test_nested_clusters() -> None:
     for n in (0, 1, 3):
         data = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=n)
         assert transform(data).clusters[:, 0].tolist() == list(range(n))
-
-
-def test_structure2vec_is_its_formula() -> None:
-    torch.manual_seed(0)
-    sample = ZOO["ordinary"]
-    gnn = Structure2Vec(3, 5, 3, 4).double()
-    n = sample.x.size(0)
-    adj = torch.zeros(n, n).double()
-    adj.index_put_(tuple(sample.edge_index), torch.ones(1).double(), accumulate=True)
-    own = gnn.lin_in(sample.x)
-    mu = own.relu()
-    for _ in range(3):
-        mu = (own + adj.t() @ mu @ gnn.convs[0].nn.weight.t()).relu()
-    torch.testing.assert_close(gnn(sample.x, sample.edge_index), gnn.lin(mu))
-    assert sum(p.numel() for p in gnn.parameters()) == 3 * 5 + 5 + 5 * 5 + 5 * 4 + 4

@@ -9,9 +9,9 @@ from torch.nn import BatchNorm1d, Module, MultiheadAttention
 from torch_geometric import nn as pyg
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
+from pyg_diffpool import _modes
 from pyg_diffpool._checks import wrong
 from pyg_diffpool._minibatch import MiniBatch, PaddedGraph
-from pyg_diffpool._modes import may_read_values
 from pyg_diffpool.conv import layers
 from pyg_diffpool.conv.rules import batch_norm, find_rule, has_hooks, is_of_class
 
@@ -35,7 +35,7 @@ def call_gnn(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
     mask = graph.mask
     if "adj" in layers.arguments_of(module):  # such layers receive along rows
         return graph.zeroed(module(graph.zeroed(x), graph.adj.mT, mask))
-    if mask is None or may_read_values(mask) or not is_row_wise(module):
+    if mask is None or _modes.may_read_values(mask) or not is_row_wise(module):
         return graph.blocks(_call(module, graph.rows(x), graph))
     whole = PaddedGraph(graph.adj, None, graph.edge_attr)
     norms = [m for m in module.modules() if isinstance(m, BatchNorm1d)]

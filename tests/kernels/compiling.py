@@ -1,0 +1,113 @@
+"""Compile, without a GPU, whatever the operator launches, and say what each takes.
+
+Run by itself, so that Triton's interpreter is off: `python compiling.py 90 [all]`.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
+
+from pyg_diffpool import _triton, _triton_edges, _triton_level
+
+# Each power of two, whole and not, since Triton tells multiples of 16 apart.
+CLUSTERS, CHANNELS = [1, 16, 17, 32, 50, 64, 100, 128], [1, 16, 64, 300]
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+FEW = [(16, 64, torch.float32), (100, 300, torch.bfloat16)]
+
+
+class Recorder:
+    """Compiles in place of each launch."""
+
+    def __init__(self, kernel: Any, arch: int, found: dict[str, Any]) -> None:
+        self.kernel, self.arch, self.found = kernel, arch, found
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        def compile_it(*args: Any, **constants: Any) -> None:
+            made = self.kernel.warmup(*args, grid=grid, **constants)
+            ptx = made.asm["ptx"]
+            if ptx not in self.found:
+                name = made.metadata.name
+                report = {"kernel": name, "arch": self.arch, "constants": constants}
+                self.found[ptx] = (
+                    report | of_ptxas(ptx, self.arch) | {"shared": made.metadata.shared}
+                )
+
+        return compile_it
+
+
+def of_ptxas(ptx: str, arch: int) -> dict[str, int]:
+    """Registers of a thread, and the bytes that do not fit into them."""
+    name = f"sm_{arch}a" if arch >= 90 else f"sm_{arch}"
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
+        file.write(ptx)
+        file.flush()
+        tool = getattr(get_ptxas(arch), "path", None) or get_ptxas(arch)[0]
+        command = [tool, "-v", f"--gpu-name={name}", file.name, "-o", os.devnull]
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+    registers = re.findall(r"Used (\d+) registers", told.stderr)
+    spilled = re.findall(r"(\d+) bytes spill", told.stderr)
+    return {"registers": int(registers[0]), "spilled": sum(map(int, spilled))}
+
+
+def pretend(arch: int) -> None:
+    """To Triton, a device of this kind."""
+    device = SimpleNamespace(
+        get_current_target=lambda: GPUTarget("cuda", arch, 32),
+        get_current_device=lambda: arch,
+        get_current_stream=lambda _=None: 0,
+    )
+    triton.runtime.driver.set_active(device)
+
+
+def launch(k: int, c: int, dtype: torch.dtype) -> None:
+    """All kernels, in both forms, with every gradient and with none."""
+    n, e = 7, 9
+    x, logits = torch.randn(n, c, dtype=dtype), torch.randn(n, k, dtype=dtype)
+    edges, ptr = torch.zeros(2, e, dtype=torch.long), torch.tensor([0, 3, 7])
+    row, col, *_, value = _triton_edges.sort_edges(edges, n, torch.float)
+    divisors, mask = torch.ones(2, dtype=torch.double), torch.ones(2, 7).bool()
+    adj = torch.zeros(2, 7, 7, dtype=dtype)
+    run, rest = _triton_level, (divisors, torch.float)
+    for weight, gradient in ((value, True), (None, False)):
+        made = run.sparse_forward(x, weight, logits, *rest, gradient, ptr, row, col)
+    kept = made.s, made.gram, made.y, made.y, made.norm
+    grads = [made.x, made.adj, made.s, *made[3:6]]
+    for given in (grads, [None, None, None, made.link_loss, None, None]):
+        for needs in ((True,) * 3, (True, False, True)):
+            run.gradients(x, kept, divisors, needs, given, ptr)
+    x, logits = x.expand(2, n, c), logits.expand(2, n, k)
+    for real in (mask, None):
+        made = run.dense_forward(x, adj, logits, real, *rest, True)
+        kept = made.s, made.gram, made.y, made.w, made.norm
+        grads = [made.x, made.adj, made.s, *made[3:6]]
+        run.gradients(x, kept, divisors, (True,) * 3, grads, None, real)
+
+
+def main(arch: int, cases: Iterable[tuple[int, int, torch.dtype]]) -> None:
+    """Print what ptxas says of every kernel, as JSON."""
+    pretend(arch)
+    found: dict[str, Any] = {}
+    for module in (_triton, _triton_edges):
+        for name, kernel in list(vars(module).items()):
+            if name.endswith("_kernel"):
+                setattr(module, name, Recorder(kernel, arch, found))
+    for k, c, dtype in cases:
+        launch(k, c, dtype)
+    sys.stdout.write(json.dumps(list(found.values())))
+
+
+if __name__ == "__main__":
+    everything = product(CLUSTERS, CHANNELS, DTYPES)
+    main(int(sys.argv[1]), everything if "all" in sys.argv else FEW)

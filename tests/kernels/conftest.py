@@ -1,0 +1,34 @@
+"""The CUDA kernels; without a GPU on the CPU, by Triton's interpreter."""
+
+import os
+
+import pytest
+
+from kernels.launching import DEVICE, Counted
+
+if DEVICE == "cpu":
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Levels by the kernels; the name of each that is launched."""
+    pytest.importorskip("triton", reason="Triton is for Linux")
+    from pyg_diffpool import _engine, _modes, _triton, _triton_edges
+
+    launched: list[str] = []
+    for module in (_triton, _triton_edges):
+        for name, kernel in list(vars(module).items()):
+            if name.endswith("_kernel"):
+                monkeypatch.setattr(module, name, Counted(name, kernel, launched))
+    monkeypatch.setattr(_modes, "KERNEL_DEVICES", {DEVICE})
+    monkeypatch.setattr(_engine, "_passes", lambda _: True)
+    return launched
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value is read, as on a GPU."""
+    from pyg_diffpool import _modes
+
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
