@@ -2,8 +2,8 @@
 # make train   train on PythonFunctions for at most 5 minutes, then draw pictures
 # make test    every test
 # make test-accel  every test again, beside torch-scatter and torch-sparse
-# make fuzz    10,000 generated right and wrong inputs, of which make test tries a few,
-#              and runs of several processes, one of which is killed
+# make fuzz    10,000 generated inputs, of which make test tries a few, and runs of
+#              several processes, one of which is killed
 # make lint    formatting, lint, types
 # make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run

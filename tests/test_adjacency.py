@@ -9,33 +9,18 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
-from torch_geometric.nn import (
-    GATConv,
-    GATv2Conv,
-    GCNConv,
-    GraphConv,
-    TransformerConv,
-)
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GraphConv, TransformerConv
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
-from graphs import (
-    BACKENDS,
-    ZOO,
-    Sample,
-    assert_same,
-    flat,
-    layer_arguments,
-    pad,
-    pool,
-)
+from graphs import BACKENDS, ZOO, Sample, assert_same, flat, layer_arguments, pad, pool
 from pyg_diffpool import DiffPool, diff_pool
 
 Form = tuple[Any, Tensor | None]  # `adj`, and the weights beside it
 NAMES = ["ordinary", "weighted", "unsorted edges", "isolated nodes"]
 
 
-def adj_t(sample: Sample, layout: torch.layout | None) -> Any:
+def adj_t(sample, layout):
     weight = sample.edge_weight
     data = Data(
         edge_index=sample.edge_index, edge_weight=weight, num_nodes=sample.x.size(0)
@@ -44,7 +29,7 @@ def adj_t(sample: Sample, layout: torch.layout | None) -> Any:
     return adj if layout is None else adj.double()
 
 
-def by_class(sample: Sample, sort_order: str | None, sized: bool) -> Form:
+def by_class(sample, sort_order, sized):
     """An `EdgeIndex`, and the weights in its order."""
     n = sample.x.size(0)
     size = (n, n) if sized else (None, None)
@@ -56,13 +41,13 @@ def by_class(sample: Sample, sort_order: str | None, sized: bool) -> Form:
     return edge_index, weight
 
 
-def shuffled(sample: Sample) -> Form:
+def shuffled(sample):
     order = torch.randperm(sample.edge_index.size(1))
     weight = sample.edge_weight
     return sample.edge_index[:, order], None if weight is None else weight[order]
 
 
-def sparse_package(sample: Sample) -> Form:
+def sparse_package(sample):
     if not WITH_TORCH_SPARSE:
         pytest.skip("torch-sparse is not installed")
     return adj_t(sample, None), None
@@ -93,7 +78,7 @@ LAYERS: dict[str, Callable[[int], Module]] = {
 }
 
 
-def given_as(form: str, sample: Sample) -> dict[str, Any]:
+def given_as(form, sample):
     """The arguments of a layer, with the edges in this form."""
     if form == "dense blocks":
         x, adj, mask = pad(sample, sample.x)
@@ -102,7 +87,7 @@ def given_as(form: str, sample: Sample) -> dict[str, Any]:
     return {**layer_arguments(sample), "adj": adj, "edge_weight": weight}
 
 
-def layers(name: str) -> DiffPool:
+def layers(name):
     torch.manual_seed(0)
     return DiffPool(LAYERS[name](5), LAYERS[name](4)).double()
 
@@ -110,7 +95,7 @@ def layers(name: str) -> DiffPool:
 @EVERY_FORM
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_operator(name: str, backend: str, form: str) -> None:
+def test_operator(name, backend, form):
     given = {**given_as(form, ZOO[name]), "s": ZOO[name].s}
     assert_same(diff_pool(**given, backend=backend), pool(ZOO[name]))
 
@@ -118,7 +103,7 @@ def test_operator(name: str, backend: str, form: str) -> None:
 @EVERY_FORM_AND_BLOCKS
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", [*NAMES, "one-way path"])
-def test_layer(name: str, layer: str, form: str) -> None:
+def test_layer(name, layer, form):
     # Positive weights: PyG's GCN takes the square root of the degree.
     sample, level = ZOO[name].positive, layers(layer)
     if layer == "GATConv" and sample.edge_weight is not None:
@@ -139,7 +124,7 @@ def test_layer(name: str, layer: str, form: str) -> None:
     torch.testing.assert_close(found, wanted)
 
 
-def test_values_that_are_all_one_are_no_weights() -> None:
+def test_values_that_are_all_one_are_no_weights():
     sample, level = ZOO["ordinary"], layers("GATConv")
     adj = adj_t(sample, torch.sparse_csr)
     level(sample.x, adj, batch=sample.batch)
@@ -147,7 +132,7 @@ def test_values_that_are_all_one_are_no_weights() -> None:
         level(sample.x, adj * 2, batch=sample.batch)
 
 
-def test_weights_beside_a_sparse_tensor_and_several_values_an_edge_are_errors() -> None:
+def test_weights_beside_a_sparse_tensor_and_several_values_an_edge_are_errors():
     sample = ZOO["weighted"]
     given = {**flat(sample), "adj": adj_t(sample, torch.sparse_csr)}
     with pytest.raises(ValueError, match="no 'edge_weight' beside a sparse 'adj'"):

@@ -1,23 +1,18 @@
 """`dense_diff_pool` against PyG's function."""
 
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.nn import dense_diff_pool as pyg_dense_diff_pool
 
-from graphs import Arguments, leaves
+from graphs import leaves
 from pyg_diffpool import dense_diff_pool
 
 SHAPES = [(1, 1, 1, 1), (3, 7, 5, 4), (2, 20, 3, 30)]
 BOTH = dense_diff_pool, pyg_dense_diff_pool
 
 
-def make(
-    shape: tuple[int, ...], masked: bool = False, dtype: torch.dtype = torch.double
-) -> Arguments:
+def make(shape, masked=False, dtype=torch.double):
     b, m, c, k = shape
     generator = torch.Generator().manual_seed(b * m + c)
     options = {"generator": generator, "dtype": torch.double}
@@ -31,7 +26,7 @@ def make(
     return given
 
 
-def results(call: Any, given: Arguments, **options: Any) -> list[Any]:
+def results(call, given, **options):
     """The four results, and the gradients of an uneven sum of them all."""
     given = leaves(given)
     out = call(**given, **options)
@@ -41,7 +36,7 @@ def results(call: Any, given: Arguments, **options: Any) -> list[Any]:
     return [*out, *torch.autograd.grad(total, inputs)]
 
 
-def assert_as_in_pyg(given: Arguments, **options: Any) -> None:
+def assert_as_in_pyg(given, **options):
     assert_close(*(results(call, given, **options) for call in BOTH))
 
 
@@ -49,9 +44,7 @@ def assert_as_in_pyg(given: Arguments, **options: Any) -> None:
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_as_in_pyg(
-    shape: tuple[int, ...], dtype: torch.dtype, masked: bool, normalize: Any
-) -> None:
+def test_as_in_pyg(shape, dtype, masked, normalize):
     assert_as_in_pyg(make(shape, masked, dtype), normalize=normalize)
 
 
@@ -59,23 +52,23 @@ def test_as_in_pyg(
     "single", [("x",), ("adj",), ("s",), ("x", "adj"), ("adj", "s"), ("x", "adj", "s")]
 )
 @pytest.mark.parametrize("first", [0, slice(1)], ids=["[M, ...]", "[1, M, ...]"])
-def test_one_for_all_graphs_as_in_pyg(single: tuple[str, ...], first: Any) -> None:
+def test_one_for_all_graphs_as_in_pyg(single, first):
     given = make((3, 7, 5, 4))
     assert_as_in_pyg({**given, **{name: given[name][first] for name in single}})
 
 
-def test_one_adjacency_and_assignment_beside_a_mask_as_in_pyg() -> None:
+def test_one_adjacency_and_assignment_beside_a_mask_as_in_pyg():
     given = make((3, 7, 5, 4), masked=True)
     assert_as_in_pyg({**given, "adj": given["adj"][:1], "s": given["s"][:1]})
 
 
-def test_a_mask_makes_dtypes_that_differ_alike_as_in_pyg() -> None:
+def test_a_mask_makes_dtypes_that_differ_alike_as_in_pyg():
     given = make((3, 7, 5, 4), masked=True)
     assert_as_in_pyg({**given, "s": given["s"].float()})
 
 
 @pytest.mark.parametrize("used", range(4))
-def test_each_result_alone_has_its_gradient(used: int) -> None:
+def test_each_result_alone_has_its_gradient(used):
     found = []
     for call in BOTH:
         given = leaves(make((2, 4, 3, 2)))
@@ -88,23 +81,21 @@ def test_each_result_alone_has_its_gradient(used: int) -> None:
 @pytest.mark.parametrize("lonely", [False, True], ids=["", "a node without edges"])
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("shape", [(2, 4, 3, 2), (2, 2, 1, 3)])
-def test_gradients_of_both_orders(
-    shape: tuple[int, ...], masked: bool, lonely: bool
-) -> None:
+def test_gradients_of_both_orders(shape, masked, lonely):
     given = make(shape, masked)
     mask = given.pop("mask", None)
     if lonely:
         given["adj"][0, 1] = 0
     inputs = tuple(leaves(given).values())
 
-    def pool(*inputs: Tensor) -> tuple[Tensor, ...]:
+    def pool(*inputs):
         return dense_diff_pool(*inputs, mask)
 
     assert torch.autograd.gradcheck(pool, inputs)
     assert torch.autograd.gradgradcheck(pool, inputs)
 
 
-def test_entropy_is_finite_in_half_precision_where_that_of_pyg_is_not() -> None:
+def test_entropy_is_finite_in_half_precision_where_that_of_pyg_is_not():
     given = make((3, 7, 5, 4), dtype=torch.float16)
     given["s"] = 20 * given["s"]  # probabilities that underflow
     assert dense_diff_pool(**given)[3].isfinite()
@@ -112,7 +103,7 @@ def test_entropy_is_finite_in_half_precision_where_that_of_pyg_is_not() -> None:
 
 
 @pytest.mark.parametrize("sharpness", [18.0, 20.0])
-def test_near_a_perfect_clustering_in_float64(sharpness: float) -> None:
+def test_near_a_perfect_clustering_in_float64(sharpness):
     label = torch.arange(12) // 4
     adj = (label.unsqueeze(0) == label.unsqueeze(1)).double().unsqueeze(0)
     generator = torch.Generator().manual_seed(0)
@@ -130,7 +121,7 @@ def test_near_a_perfect_clustering_in_float64(sharpness: float) -> None:
 
 
 @pytest.mark.parametrize("k", [2, 9])
-def test_under_autocast_as_in_pyg(k: int) -> None:
+def test_under_autocast_as_in_pyg(k):
     given = make((2, 5, 3, k), dtype=torch.float)
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = (call(**given) for call in BOTH)
@@ -140,7 +131,7 @@ def test_under_autocast_as_in_pyg(k: int) -> None:
     assert_close(ours[3], pyg_dense_diff_pool(**given)[3])
 
 
-def test_a_mask_in_between_is_refused() -> None:
+def test_a_mask_in_between_is_refused():
     given = make((1, 5, 3, 2))
     with pytest.raises(ValueError, match=r"'mask' of 0 and 1 only \(got 0.5"):
         dense_diff_pool(**given, mask=torch.full((1, 5), 0.5))
@@ -148,7 +139,7 @@ def test_a_mask_in_between_is_refused() -> None:
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_padding_that_is_nan_has_no_gradient(twice: bool) -> None:
+def test_padding_that_is_nan_has_no_gradient(twice):
     given, mask = make((1, 3, 2, 2)), torch.tensor([[True, True, False]])
     s = given["s"].masked_fill(~mask.unsqueeze(-1), float("nan")).requires_grad_()
     out = dense_diff_pool(given["x"], given["adj"], s, mask)

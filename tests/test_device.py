@@ -1,8 +1,5 @@
 """On a GPU nothing is read back; tried there, and on the CPU by forbidding looks."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -20,9 +17,7 @@ READING = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique
 class NoReading(TorchDispatchMode):
     """Refuses every operation that would have to wait for a device."""
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.name().split("::")[1].split(".")[0]
         masks = [
             t
@@ -35,13 +30,13 @@ class NoReading(TorchDispatchMode):
 
 
 @pytest.fixture
-def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unreadable(monkeypatch):
     monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
     with NoReading():
         yield
 
 
-def test_reading_is_noticed() -> None:
+def test_reading_is_noticed():
     with NoReading(), pytest.raises(AssertionError, match="reads a value back"):
         torch.ones(3).sum().item()
     with NoReading(), pytest.raises(AssertionError, match="reads a value back"):
@@ -49,9 +44,7 @@ def test_reading_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("name", ["ordinary", "repeated, weighted", "unsorted edges"])
-def test_the_sparse_backend_reads_nothing_and_gives_the_same(
-    name: str, request: Any
-) -> None:
+def test_the_sparse_backend_reads_nothing_and_gives_the_same(name, request):
     given = leaves(flat(ZOO[name].positive))
     given["edge_attr"] = given["x"][given["adj"][1]].detach().requires_grad_()
     given["edge_reduce"] = "mean"
@@ -70,7 +63,7 @@ def test_the_sparse_backend_reads_nothing_and_gives_the_same(
 
 
 @pytest.mark.usefixtures("unreadable")
-def test_padding_and_dense_pooling_read_nothing() -> None:
+def test_padding_and_dense_pooling_read_nothing():
     sample = ZOO["weighted"]
     assert pad(sample, sample.x, max_num_nodes=8).adj.shape == (3, 8, 8)
     x, adj, s = torch.randn(2, 4, 3), torch.rand(2, 4, 4), torch.randn(2, 4, 2)
@@ -81,7 +74,7 @@ def test_padding_and_dense_pooling_read_nothing() -> None:
 
 @pytest.mark.usefixtures("unreadable")
 @pytest.mark.parametrize("gnn", [GraphSAGE, GCN, GIN])
-def test_a_training_step_of_a_network_reads_nothing(gnn: Any) -> None:
+def test_a_training_step_of_a_network_reads_nothing(gnn):
     given = {**layer_arguments(ZOO["undirected"].to(torch.float)), "batch_size": 3}
     net = DiffPoolNet(3, 8, 2, [4, 2], ratio=0.5, gnn=gnn, dropout=0.1)
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
@@ -96,7 +89,7 @@ def test_a_training_step_of_a_network_reads_nothing(gnn: Any) -> None:
         assert not torch.equal(before, net.mlp.lins[0].weight)
 
 
-def test_too_large_a_graph_fails_on_the_modes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_a_graph_fails_on_the_modes(monkeypatch):
     monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
     sample = ZOO["ordinary"]
     with pytest.raises(RuntimeError, match="more than 'max_num_nodes'"):
@@ -106,15 +99,13 @@ def test_too_large_a_graph_fails_on_the_modes(monkeypatch: pytest.MonkeyPatch) -
 class Counting(TorchDispatchMode):
     count = 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += 1
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_number_of_operations_does_not_grow_with_the_graphs(backend: str) -> None:
+def test_the_number_of_operations_does_not_grow_with_the_graphs(backend):
     counts = []
     for num_graphs in (2, 50):
         given = leaves(flat(sample([4] * num_graphs, [[(0, 1), (2, 1)]] * num_graphs)))
@@ -128,7 +119,7 @@ def test_the_number_of_operations_does_not_grow_with_the_graphs(backend: str) ->
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", ZOO)
-def test_on_a_gpu(name: str) -> None:
+def test_on_a_gpu(name):
     expected, given = pool(ZOO[name]), flat(ZOO[name])
     given = {k: v.cuda() if isinstance(v, Tensor) else v for k, v in given.items()}
     given = leaves(given)

@@ -4,7 +4,7 @@ import copy
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from graphs import Arguments, leaves, padded, sample
 from pyg_diffpool import (
     DiffPool,
     DiffPoolNet,
-    DiffPoolOutput,
     dense_diff_pool,
     diff_pool,
     readout,
@@ -54,7 +53,7 @@ POOLED = {"x": torch.arange(36.0).sin().view(3, 4, 3).double()}
 class TwoLevels(Module):
     """Two levels with budgets that are shares of the graphs."""
 
-    def __init__(self, gnn: type[Module], **options: Any) -> None:
+    def __init__(self, gnn, **options):
         super().__init__()
         torch.manual_seed(0)
         parts = [(3, 4), (8, 2)]
@@ -64,18 +63,18 @@ class TwoLevels(Module):
         )
         self.double()
 
-    def forward(self, **given: Any) -> tuple[DiffPoolOutput, DiffPoolOutput]:
+    def forward(self, **given):
         first, second = self.pools
         below = first(**given)
         return below, second(below.x, below.adj, mask=below.mask)
 
 
-def layer(gnn: type, **options: Any) -> DiffPool:
+def layer(gnn, **options):
     torch.manual_seed(0)
     return DiffPool(gnn(3, 8, 2, **options), gnn(3, 8, 2, 4, **options)).double()
 
 
-def net(channels: Any = 3, **options: Any) -> DiffPoolNet:
+def net(channels=3, **options):
     torch.manual_seed(0)
     return DiffPoolNet(channels, 8, 3, [4, 2], num_layers=2, **options).double()
 
@@ -140,7 +139,7 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
 }
 
 
-def tensors(result: Any) -> Iterator[Tensor]:
+def tensors(result):
     """All tensors of a result."""
     if isinstance(result, Tensor):
         yield result
@@ -150,7 +149,7 @@ def tensors(result: Any) -> Iterator[Tensor]:
             yield from tensors(part)
 
 
-def run(call: Callable[..., Any], given: Arguments) -> list[Tensor]:
+def run(call, given):
     """All results, and the gradients of float arguments and of parameters."""
     torch.manual_seed(0)
     inputs = [t for t in given.values() if getattr(t, "requires_grad", False)]
@@ -164,7 +163,7 @@ def run(call: Callable[..., Any], given: Arguments) -> list[Tensor]:
     return [*found, *torch.autograd.grad(total, inputs, materialize_grads=True)]
 
 
-def column(t: Tensor) -> Tensor:
+def column(t):
     """One of three columns of a table."""
     table = t.new_zeros(*t.shape, 3)
     table[..., 1] = t
@@ -180,7 +179,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def check(case: str, layout: str, arguments: Iterable[str]) -> None:
+def check(case, layout, arguments):
     """The case with these arguments laid out so, and with contiguous copies."""
     call, given = CASES[case]
     laid_out = {name: LAYOUTS[layout](given[name]) for name in arguments}
@@ -195,7 +194,7 @@ def check(case: str, layout: str, arguments: Iterable[str]) -> None:
     torch.testing.assert_close(run(call, ours), expected)
 
 
-def combinations() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def combinations():
     """Each argument in turn and all at once; a `batch` that is expanded is below."""
     for case, layout in itertools.product(CASES, LAYOUTS):
         names = [n for n in CASES[case][1] if (layout, n) != ("expanded", "batch")]
@@ -208,13 +207,11 @@ def combinations() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     list(combinations()),
     ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
-def test_layout_changes_nothing(
-    case: str, layout: str, arguments: tuple[str, ...]
-) -> None:
+def test_layout_changes_nothing(case, layout, arguments):
     check(case, layout, arguments)
 
 
-def expanded_batches() -> None:
+def expanded_batches():
     """One entry that stands for all, in each case."""
     batch = torch.zeros(1, dtype=torch.long).expand(6)
     edge_index = torch.tensor([[0, 1], [1, 0]])
@@ -225,7 +222,7 @@ def expanded_batches() -> None:
             check(case, "expanded", ["batch"])
 
 
-def test_batch_that_is_one_entry() -> None:
+def test_batch_that_is_one_entry():
     """In a process of its own, which it once ended."""
     code = "import test_every_function as t; t.expanded_batches()"
     command = [sys.executable, "-X", "faulthandler", "-c", code]
@@ -241,7 +238,7 @@ NOT_ON_META += ["DiffPoolNet, clusters", "DiffPoolNet, edge_attr"]
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name not in NOT_ON_META])
-def test_shapes_and_dtypes_on_meta_are_those_of_the_cpu(case: str) -> None:
+def test_shapes_and_dtypes_on_meta_are_those_of_the_cpu(case):
     call, given = CASES[case]
     sizes = {"batch_size": 3} if "batch" in given and "unpool" not in case else {}
     sizes |= {"max_num_nodes": 4} if case == "to_padded" else {}
@@ -255,15 +252,13 @@ def test_shapes_and_dtypes_on_meta_are_those_of_the_cpu(case: str) -> None:
     assert shapes[0] == shapes[1]
 
 
-def test_what_needs_values_says_so_on_meta() -> None:
+def test_what_needs_values_says_so_on_meta():
     blocks = {name: t.to("meta") for name, t in BLOCKS.items()}
     with pytest.raises(ValueError, match="with values"):
         to_flat(**blocks)
 
 
-def test_checks_asked_for_by_the_environment_do_not_look_at_meta(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_checks_asked_for_by_the_environment_do_not_look_at_meta(monkeypatch):
     monkeypatch.setenv("PYG_DIFFPOOL_CHECK", "1")
     x, s = torch.ones(4, 3, device="meta"), torch.ones(4, 2, device="meta")
     edges = torch.zeros(2, 5, dtype=torch.long, device="meta")

@@ -6,26 +6,25 @@ import pytest
 import torch
 from torch.testing import assert_close
 from torch_geometric.nn import GCN, GIN, GraphSAGE
-from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from graphs import ZOO, assert_same, layer_arguments, padded
-from pyg_diffpool import DiffPool, DiffPoolOutput, diff_pool
+from pyg_diffpool import DiffPool, diff_pool
 
 
-def two_levels(gnn: type[BasicGNN] = GraphSAGE, **options: object) -> list[DiffPool]:
+def two_levels(gnn=GraphSAGE, **options):
     torch.manual_seed(0)
     level1 = DiffPool(gnn(3, 8, 2), gnn(3, 8, 2, out_channels=5), **options)
     level2 = DiffPool(gnn(8, 8, 1), gnn(8, 2, 1), **options)
     return [level1.double(), level2.double()]
 
 
-def upper(pool: DiffPool, below: DiffPoolOutput) -> DiffPoolOutput:
+def upper(pool, below):
     return pool(below.x, below.adj, mask=below.mask)
 
 
 @pytest.mark.parametrize("gnn", [GCN, GraphSAGE, GIN])
 @pytest.mark.parametrize("name", ["ordinary", "empty graph at the end", "no edges"])
-def test_is_two_gnns_and_the_operator(name: str, gnn: type[BasicGNN]) -> None:
+def test_is_two_gnns_and_the_operator(name, gnn):
     sample, (pool, _) = ZOO[name], two_levels(gnn)
     given = layer_arguments(sample)
     z, s = (m(sample.x, sample.edge_index) for m in (pool.embed, pool.assign))
@@ -36,7 +35,7 @@ def test_is_two_gnns_and_the_operator(name: str, gnn: type[BasicGNN]) -> None:
 
 @pytest.mark.parametrize("ratio", [None, 0.3])
 @pytest.mark.parametrize("name", ZOO)
-def test_two_levels_flat_or_padded(name: str, ratio: float | None) -> None:
+def test_two_levels_flat_or_padded(name, ratio):
     sample, (pool1, pool2) = ZOO[name], two_levels(ratio=ratio)
     blocks = {k: v for k, v in padded(sample).items() if k != "s"}
     out1, from_blocks = pool1(**layer_arguments(sample)), pool1(**blocks)
@@ -52,13 +51,7 @@ def test_two_levels_flat_or_padded(name: str, ratio: float | None) -> None:
     assert grad.isfinite().all()
 
 
-def test_a_dense_graph_alone_needs_no_dimension_of_its_own() -> None:
-    pool, _ = two_levels(GCN)
-    x, adj = torch.randn(4, 3).double(), torch.rand(4, 4).double()
-    assert_same(pool(x, adj), pool(x.unsqueeze(0), adj.unsqueeze(0)))
-
-
-def test_given_clusters_take_the_place_of_a_gnn() -> None:
+def test_given_clusters_take_the_place_of_a_gnn():
     sample = ZOO["ordinary"]
     clusters = sample.s.argmax(-1)
     out = DiffPool(ratio=0.5)(**layer_arguments(sample), s=clusters)
@@ -67,7 +60,7 @@ def test_given_clusters_take_the_place_of_a_gnn() -> None:
     assert_close(out.x, expected)
 
 
-def test_module_manners() -> None:
+def test_module_manners():
     given, (pool, _) = layer_arguments(ZOO["ordinary"]), two_levels(ratio=0.5)
     assert "ratio=0.5" in repr(pool)
     assert "backend='padded'" in repr(DiffPool(backend="padded"))
@@ -79,7 +72,7 @@ def test_module_manners() -> None:
     assert_same(clone(**given), out)
 
 
-def test_a_whole_number_of_clusters_is_not_rounded_up() -> None:
+def test_a_whole_number_of_clusters_is_not_rounded_up():
     x, edge_index = torch.randn(100, 3), torch.zeros(2, 0, dtype=torch.long)
     pool = DiffPool(assign=torch.nn.Linear(3, 50), ratio=0.07)
     assert pool(x, edge_index).mask.sum() == 7

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -14,10 +12,10 @@ from pyg_diffpool import diff_pool
 HOME = str(Path(pyg_diffpool.__file__).parent)
 
 
-def files_entered(call: Callable[[], object]) -> set[str]:
+def files_entered(call):
     entered: set[str] = set()
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
+    def profile(frame, event, _):
         file = frame.f_code.co_filename
         if event == "call" and file.startswith(HOME):
             entered.add(str(Path(file).relative_to(HOME)))
@@ -30,7 +28,7 @@ def files_entered(call: Callable[[], object]) -> set[str]:
     return entered
 
 
-def test_one_call_enters_few_files() -> None:
+def test_one_call_enters_few_files():
     n, batch = 80, torch.arange(80) // 40
     pairs = (batch.unsqueeze(1) == batch).nonzero().t().contiguous()
     x, s = torch.randn(n, 8), torch.randn(n, 4, requires_grad=True)

@@ -1,19 +1,17 @@
 """The link prediction and entropy losses where they are hard to get right."""
 
 import math
-from typing import Any
 
 import numpy
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 
 from graphs import BACKENDS, ZOO, pool
 from pyg_diffpool import diff_pool
 
 
-def cliques(n: int, k: int, sharpness: float) -> tuple[Tensor, Tensor]:
+def cliques(n, k, sharpness):
     """k disjoint cliques with self-loops and logits that nearly name them."""
     label = torch.arange(n) * k // n
     adj = (label.unsqueeze(0) == label.unsqueeze(1)).double()
@@ -24,7 +22,7 @@ def cliques(n: int, k: int, sharpness: float) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("sharpness", [8.0, 10.0, 12.0])
-def test_near_a_perfect_clustering(sharpness: float, backend: str) -> None:
+def test_near_a_perfect_clustering(sharpness, backend):
     n, k = 3000, 10
     adj, s = cliques(n, k, sharpness)
     ours = s.float().requires_grad_()
@@ -42,7 +40,7 @@ def test_near_a_perfect_clustering(sharpness: float, backend: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_gradient_at_zero_is_zero(backend: str, dtype: torch.dtype) -> None:
+def test_gradient_at_zero_is_zero(backend, dtype):
     adj, _ = cliques(12, 3, 0.0)
     s = (1e4 * torch.eye(3)[torch.arange(12) // 4]).to(dtype).requires_grad_()
     weight = torch.ones(int(adj.sum()), dtype=dtype, requires_grad=True)
@@ -56,7 +54,7 @@ def test_gradient_at_zero_is_zero(backend: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_finite_in_half_precision(backend: str, dtype: torch.dtype) -> None:
+def test_finite_in_half_precision(backend, dtype):
     sample = ZOO["very uneven"]
     s = (30 * sample.s).to(dtype).requires_grad_()
     options = {"batch": sample.batch, "backend": backend}
@@ -66,13 +64,13 @@ def test_finite_in_half_precision(backend: str, dtype: torch.dtype) -> None:
         assert value.isfinite().all()
 
 
-def test_entropy_of_an_even_assignment_is_log_k() -> None:
+def test_entropy_of_an_even_assignment_is_log_k():
     out = diff_pool(torch.ones(15, 1), torch.zeros(2, 0).long(), torch.zeros(15, 4))
     assert out.entropy_loss.item() == pytest.approx(math.log(4))
 
 
 @pytest.mark.parametrize("false", [0, numpy.bool_(False)])
-def test_what_equals_false_does_not_normalize(false: Any) -> None:
+def test_what_equals_false_does_not_normalize(false):
     found, expected = (
         pool(ZOO["ordinary"], normalize=value).link_loss for value in (false, False)
     )
@@ -81,7 +79,7 @@ def test_what_equals_false_does_not_normalize(false: Any) -> None:
 
 @pytest.mark.parametrize("scale", [1e20, 1e-25])
 @pytest.mark.parametrize("backend", ["auto", *BACKENDS])
-def test_squares_of_huge_and_tiny_weights(backend: str, scale: float) -> None:
+def test_squares_of_huge_and_tiny_weights(backend, scale):
     edges = torch.tensor([[0, 1, 2], [1, 2, 3]])
     given = []
     for dtype in (torch.float32, torch.float64):
@@ -99,7 +97,7 @@ def test_squares_of_huge_and_tiny_weights(backend: str, scale: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_cross_entropy_where_all_pairs_are_certain(dtype: torch.dtype) -> None:
+def test_cross_entropy_where_all_pairs_are_certain(dtype):
     edges, x = torch.tensor([[0, 1], [1, 0]]), torch.zeros(2, 1, dtype=dtype)
     options = {"link": "bce", "backend": "padded", "normalize": False}
     out = diff_pool(x, edges, x, **options)

@@ -1,25 +1,22 @@
 """`DiffPoolNet`, the paper's architecture and its variants, and `DiffPoolCode2`."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCN, GIN, GraphSAGE
-from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from graphs import BACKENDS, ZOO, Sample, layer_arguments
-from pyg_diffpool import DiffPoolCode2, DiffPoolNet, DiffPoolNetOutput
+from graphs import BACKENDS, ZOO, layer_arguments
+from pyg_diffpool import DiffPoolCode2, DiffPoolNet
 
 
-def run(net: DiffPoolNet, sample: Sample, **options: Any) -> DiffPoolNetOutput:
+def run(net, sample, **options):
     return net(**layer_arguments(sample), **options)
 
 
-def assert_learns_everywhere(net: torch.nn.Module, total: Tensor) -> None:
+def assert_learns_everywhere(net, total):
     total.backward()
     for parameter in net.parameters():
         assert parameter.grad is not None
@@ -29,9 +26,7 @@ def assert_learns_everywhere(net: torch.nn.Module, total: Tensor) -> None:
 @pytest.mark.parametrize("gnn", [GraphSAGE, GCN, GIN])
 @pytest.mark.parametrize("clusters", [4, [4], [5, 2], [6, 4, 2]])
 @pytest.mark.parametrize("name", ["ordinary", "one node each", "no edges"])
-def test_learns_at_every_level(
-    name: str, clusters: int | list[int], gnn: type[BasicGNN]
-) -> None:
+def test_learns_at_every_level(name, clusters, gnn):
     torch.manual_seed(0)
     net = DiffPoolNet(3, 8, 2, clusters, gnn=gnn, num_layers=2).double()
     out = run(net, ZOO[name])
@@ -42,7 +37,7 @@ def test_learns_at_every_level(
 
 
 @pytest.mark.parametrize("ratio", [None, 0.5])
-def test_each_graph_for_itself_in_evaluation(ratio: float | None) -> None:
+def test_each_graph_for_itself_in_evaluation(ratio):
     torch.manual_seed(0)
     sample = ZOO["empty graph in the middle"]
     net = DiffPoolNet(3, 8, 2, [5, 2], ratio=ratio).double().eval()
@@ -55,7 +50,7 @@ def test_each_graph_for_itself_in_evaluation(ratio: float | None) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_empty_graph_more_changes_nothing_in_training(backend: str) -> None:
+def test_an_empty_graph_more_changes_nothing_in_training(backend):
     outs = []
     for batch_size in (3, 4):
         torch.manual_seed(0)
@@ -67,7 +62,7 @@ def test_an_empty_graph_more_changes_nothing_in_training(backend: str) -> None:
     assert_close(more.entropy_loss, few.entropy_loss)
 
 
-def test_integer_features_are_embedded() -> None:
+def test_integer_features_are_embedded():
     x = torch.randint(0, 4, (15, 2))
     net = DiffPoolNet([4, 7], 8, 2, 3).double()
     first, second = net.encoder.columns
@@ -75,7 +70,7 @@ def test_integer_features_are_embedded() -> None:
     assert run(net, replace(ZOO["ordinary"], x=x)).out.shape == (3, 2)
 
 
-def test_reset_parameters() -> None:
+def test_reset_parameters():
     code2 = DiffPoolCode2(5, 7, 3, 11, 2, hidden_channels=8, num_clusters=4)
     for net in (DiffPoolNet([4, 7], 8, 2, [3, 2]), code2):
         before = {name: p.clone() for name, p in net.named_parameters()}
@@ -86,7 +81,7 @@ def test_reset_parameters() -> None:
             assert not torch.equal(net.get_parameter(name), before[name])
 
 
-def test_clusters_that_do_not_exist_are_not_read_out() -> None:
+def test_clusters_that_do_not_exist_are_not_read_out():
     torch.manual_seed(0)
     net = DiffPoolNet(3, 8, 2, [5, 2], ratio=0.3).double().eval()
     for gnn in (net.pools[0].embed, net.pools[1].embed, net.last):
@@ -99,7 +94,7 @@ def test_clusters_that_do_not_exist_are_not_read_out() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_features_of_another_dtype_are_refused(dtype: torch.dtype) -> None:
+def test_features_of_another_dtype_are_refused(dtype):
     x, edge_index = torch.randn(5, 4), torch.tensor([[0, 1, 2], [1, 2, 3]])
     net = DiffPoolNet(4, 8, 2, [3, 2])
     with pytest.raises(TypeError) as error:
@@ -116,12 +111,12 @@ def test_features_of_another_dtype_are_refused(dtype: torch.dtype) -> None:
     assert_close(double(x.double(), edge_index, torch.ones(3).double()).out, plain.out)
 
 
-def test_code2_has_the_published_number_of_parameters() -> None:
+def test_code2_has_the_published_number_of_parameters():
     net = DiffPoolCode2()
     assert sum(p.numel() for p in net.parameters()) == 10_095_826
 
 
-def test_code2_learns_everywhere_and_without_auxiliary_losses() -> None:
+def test_code2_learns_everywhere_and_without_auxiliary_losses():
     torch.manual_seed(0)
     net = DiffPoolCode2(5, 7, 3, 11, 2, hidden_channels=8, num_clusters=4)
     x = torch.stack([torch.randint(0, high, (15,)) for high in (5, 7, 40)], 1)
@@ -134,7 +129,7 @@ def test_code2_learns_everywhere_and_without_auxiliary_losses() -> None:
 
 @pytest.mark.parametrize("variant", ["diffpool", "nolp"])
 @pytest.mark.parametrize(("num_levels", "clusters"), [(1, [4]), (2, [10, 2])])
-def test_paper_variants(variant: Any, num_levels: int, clusters: list[int]) -> None:
+def test_paper_variants(variant, num_levels, clusters):
     torch.manual_seed(0)
     options = {"variant": variant, "num_levels": num_levels, "hidden_channels": 8}
     net = DiffPoolNet.paper(3, 2, 40, **options).double()
@@ -145,7 +140,7 @@ def test_paper_variants(variant: Any, num_levels: int, clusters: list[int]) -> N
     assert_learns_everywhere(net, out.out.square().sum() + out.auxiliary_loss)
 
 
-def paths(*sizes: int) -> Batch:
+def paths(*sizes):
     """Paths of so many nodes."""
     graphs = []
     for n in sizes:
@@ -164,14 +159,14 @@ TORN = HALVES.clone()
 TORN[0, 1] = 1
 
 
-def by_given(clusters: Any, first: int = 4) -> DiffPoolNetOutput:
+def by_given(clusters, first=4):
     torch.manual_seed(0)
     options = {"hidden_channels": 8, "num_clusters": [first, 2]}
     net = DiffPoolNet.paper(3, 2, 16, variant="det", **options)
     return net(PATHS.x, PATHS.edge_index, batch=PATHS.batch, clusters=clusters)
 
 
-def test_det_pools_by_the_given_clusters() -> None:
+def test_det_pools_by_the_given_clusters():
     out = by_given(HALVES)
     first, second = out.levels
     expected = [[2, 1, 0, 0], [1, 2, 1, 0], [0, 1, 2, 1], [0, 0, 1, 2]]
@@ -181,7 +176,7 @@ def test_det_pools_by_the_given_clusters() -> None:
     out.out.sum().backward()
 
 
-def test_det_clusters_that_no_node_has_change_nothing() -> None:
+def test_det_clusters_that_no_node_has_change_nothing():
     shifted = HALVES.clone()
     shifted[PATHS.batch == 1, 0] += 2
     for clusters, first in ((shifted, 4), (HALVES, 9)):
@@ -199,8 +194,6 @@ def test_det_clusters_that_no_node_has_change_nothing() -> None:
         (TORN, ValueError, "torn apart"),
     ],
 )
-def test_det_refuses_clusters_that_do_not_fit(
-    clusters: Any, error: type, message: str
-) -> None:
+def test_det_refuses_clusters_that_do_not_fit(clusters, error, message):
     with pytest.raises(error, match=message):
         by_given(clusters)

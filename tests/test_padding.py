@@ -11,7 +11,7 @@ from pyg_diffpool import to_flat, to_padded
 
 @pytest.mark.parametrize("extra", [None, 0, 3])
 @pytest.mark.parametrize("name", ZOO)
-def test_equals_pyg(name: str, extra: int | None) -> None:
+def test_equals_pyg(name, extra):
     sample = ZOO[name]
     m = int(sample.batch.bincount().max())
     size = {} if extra is None else {"max_num_nodes": m + extra}
@@ -23,14 +23,14 @@ def test_equals_pyg(name: str, extra: int | None) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_keeps_the_dtype(dtype: torch.dtype) -> None:
+def test_keeps_the_dtype(dtype):
     sample = ZOO["weighted"].to(dtype)
     out = pad(sample, sample.x)
     assert out.x.dtype == out.adj.dtype == dtype
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_round_trip(name: str) -> None:
+def test_round_trip(name):
     sample = ZOO[name]
     blocks = pad(sample, sample.x)
     x, edge_index, edge_weight, batch = to_flat(*blocks)
@@ -40,7 +40,7 @@ def test_round_trip(name: str) -> None:
     assert_close(again, blocks)
 
 
-def test_nan_stays_where_it_is() -> None:
+def test_nan_stays_where_it_is():
     sample = ZOO["ordinary"]
     x = sample.x.clone()
     x[0, 0] = float("nan")
@@ -49,7 +49,7 @@ def test_nan_stays_where_it_is() -> None:
     assert out.x[0, 0, 0].isnan()
 
 
-def test_one_graph_needs_no_batch() -> None:
+def test_one_graph_needs_no_batch():
     sample = ZOO["one-way path"]
     out = to_padded(sample.x, sample.edge_index)
     assert_close(out, pad(sample, sample.x))

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
@@ -18,7 +17,7 @@ NAN = float("nan")
 
 @pytest.mark.parametrize("reduce", PYG)
 @pytest.mark.parametrize("name", ZOO)
-def test_readout_equals_pyg(name: str, reduce: str) -> None:
+def test_readout_equals_pyg(name, reduce):
     sample = ZOO[name]
     expected = PYG[reduce](sample.x, sample.batch, sample.batch_size)
     flat = readout(sample.x, sample.batch, batch_size=sample.batch_size, reduce=reduce)
@@ -31,7 +30,7 @@ def test_readout_equals_pyg(name: str, reduce: str) -> None:
     assert_close(readout(sample.x.unsqueeze(0), reduce=reduce), alone)
 
 
-def used_clusters(assignment: Tensor, batch: Tensor) -> float:
+def used_clusters(assignment, batch):
     """Graph by graph, number by number."""
     used = []
     for b in batch.unique():
@@ -41,7 +40,7 @@ def used_clusters(assignment: Tensor, batch: Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_perplexity_equals_its_definition(name: str) -> None:
+def test_perplexity_equals_its_definition(name):
     sample, k = ZOO[name], ZOO[name].s.size(1)
     assignment = pool(sample).assignment
     expected = pytest.approx(used_clusters(assignment, sample.batch))
@@ -55,13 +54,13 @@ def test_perplexity_equals_its_definition(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_bounds_of_the_perplexity(dtype: torch.dtype) -> None:
+def test_bounds_of_the_perplexity(dtype):
     eye = torch.eye(4, dtype=dtype)
     for rows, expected in [(eye[[2, 2, 2]], 1.0), (eye, 4.0), (eye.repeat(9999, 1), 4)]:
         assert_close(perplexity(rows), torch.tensor(float(expected)))
 
 
-def test_perplexities_of_every_level_of_a_net() -> None:
+def test_perplexities_of_every_level_of_a_net():
     torch.manual_seed(0)
     sample = ZOO["ordinary"]
     net = DiffPoolNet(3, 8, 2, [5, 3], ratio=0.5).double()
@@ -75,7 +74,7 @@ def test_perplexities_of_every_level_of_a_net() -> None:
     ]
 
 
-def test_the_gradient_of_the_perplexity_spreads_a_collapsed_assignment() -> None:
+def test_the_gradient_of_the_perplexity_spreads_a_collapsed_assignment():
     sample, s = ZOO["ordinary"], torch.zeros(15, 4).double()
     s[:, 0] = 2
     s.requires_grad_()

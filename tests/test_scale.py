@@ -52,7 +52,7 @@ FEATURES, ASSIGNMENT = 200_000 * 64 * 4 / 2**20, 40_000 * 64 * 4 / 2**20
     ],
     ids=["a graph of 20,000 nodes", "edge features"],
 )
-def test_peak_of_memory(program: str, mebibytes: float) -> None:
+def test_peak_of_memory(program, mebibytes):
     after = "print((peak() - before) / 1024)"
     command = [sys.executable, "-c", BEFORE + program + after]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -20,7 +20,10 @@ def main(args: list[str] | None = None) -> None:
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
     try:
-        _run(args)
+        require_extra("train")
+        from pyg_diffpool.train.command import run
+
+        run(args)
     except Exception as error:
         if debug or not _is_expected(error):
             raise
@@ -28,24 +31,9 @@ def main(args: list[str] | None = None) -> None:
         raise SystemExit(f"pyg-diffpool: {text}") from error
 
 
-def _run(args: list[str]) -> None:
-    require_extra("train")
-    import jsonargparse
-
-    from pyg_diffpool.train.command import DiffPoolCLI, plot
-
-    if args[:1] == ["plot"]:
-        jsonargparse.auto_cli(
-            plot, args=args[1:], as_positional=False, exit_on_error=False
-        )
-    else:
-        DiffPoolCLI(args)
-
-
 def _is_expected(error: Exception) -> bool:
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    known = (ValueError, OSError, MissingExtraError, MisconfigurationException)
-    return isinstance(error, (*known, argparse.ArgumentError)) or str(error).startswith(
-        "Expected "
-    )
+    """Whether the text says it all; of Lightning by name, as it may be missing."""
+    known = (ValueError, OSError, MissingExtraError, argparse.ArgumentError)
+    of_lightning = type(error).__name__ == "MisconfigurationException"
+    ours = str(error).startswith("Expected ")
+    return isinstance(error, known) or of_lightning or ours

@@ -42,10 +42,6 @@ class Typed(Module):
 DEGREES = torch.tensor([1, 2, 3, 2])
 
 
-def deep(block: str) -> Module:
-    return pyg.DeepGCNLayer(pyg.GCNConv(C, C), pyg.LayerNorm(C), ReLU(), block)
-
-
 def weighted(*steps: object) -> Module:
     return pyg.Sequential("x, edge_index, edge_weight, batch", list(steps))
 
@@ -114,15 +110,14 @@ BY_EDGE_WEIGHT |= {
     "GCN, steps": lambda: weighted(
         (pyg.GCNConv(C, 8), "x, edge_index, edge_weight -> x"), ReLU(), Linear(8, C)
     ),
-    "DeepGCN res+": lambda: deep("res+"),
-    "DeepGCN res": lambda: deep("res"),
-    "DeepGCN plain": lambda: deep("plain"),
+    "DeepGCN res+": lambda: pyg.DeepGCNLayer(
+        pyg.GCNConv(C, C), pyg.LayerNorm(C), ReLU()
+    ),
     "GPS, performer": lambda: pyg.GPSConv(
         C, pyg.GCNConv(C, C), heads=2, attn_type="performer"
     ),
     "GraphUNet": lambda: pyg.GraphUNet(C, 8, C, depth=1),
     "JumpingKnowledge cat": lambda: jumping("cat", 2 * C),
-    "JumpingKnowledge max": lambda: jumping("max", C),
     "JumpingKnowledge lstm": lambda: jumping("lstm", C),
 }
 # as `edge_attr`, if the layer is built for one channel of edge features (of d),
@@ -292,25 +287,14 @@ NEED_MORE: dict[str, tuple[Callable[[], Module], str]] = {
     "FastRGCNConv": (lambda: pyg.FastRGCNConv(C, C, 2), "needs 'edge_type'"),
     "RGATConv": (lambda: pyg.RGATConv(C, C, 2), "needs 'edge_type'"),
     "FiLMConv": (lambda: pyg.FiLMConv(C, C, 2), "needs 'edge_type'"),
-    "HEATConv": (
-        lambda: pyg.HEATConv(C, C, 2, 2, 2, 1, 2),
-        "'node_type', 'edge_type'",
-    ),
+    "HEATConv": (lambda: pyg.HEATConv(C, C, 2, 2, 2, 1, 2), "'node_type', 'edge_type'"),
     "WLConv": (lambda: pyg.WLConv(), "Take WLConvContinuous"),
     "GINEConv": (lambda: pyg.GINEConv(mlp(), edge_dim=3), "'edge_dim=1'"),
     "NNConv": (lambda: pyg.NNConv(C, C, Linear(3, C * C)), "'edge_dim=1'"),
 }
-EXCLUDED = {
-    "MessagePassing": "the base class",
-    "CuGraphSAGEConv": "needs pylibcugraphops, which is for CUDA alone",
-    "CuGraphGATConv": "needs pylibcugraphops, which is for CUDA alone",
-    "CuGraphRGCNConv": "needs pylibcugraphops, which is for CUDA alone",
-    "FusedGATConv": "needs dgNN, which is for CUDA alone; takes CSR and CSC",
-    "HGTConv": "heterogeneous: takes a dictionary of features",
-    "HANConv": "heterogeneous: takes a dictionary of features",
-    "HeteroConv": "heterogeneous: takes a dictionary of features",
-    "HeteroBatchNorm": "heterogeneous: needs the type of each node",
-    "HeteroLayerNorm": "heterogeneous: needs the type of each node",
-}
+HETEROGENEOUS = ["HGTConv", "HANConv", "HeteroConv"]
+HETEROGENEOUS += ["HeteroBatchNorm", "HeteroLayerNorm"]
+CUDA_ALONE = ["CuGraphSAGEConv", "CuGraphGATConv", "CuGraphRGCNConv", "FusedGATConv"]
+EXCLUDED = ["MessagePassing", *HETEROGENEOUS, *CUDA_ALONE]
 UNUSED_EDGES = OWN_EDGES | NO_EDGES
 EVERY_LEVEL = BY_EDGE_WEIGHT | BY_EDGE_ATTR | AS_DENSE | UNUSED_EDGES

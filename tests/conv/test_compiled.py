@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Linear, Module, ReLU
 from torch.testing import assert_close
 from torch_geometric import nn as pyg
@@ -30,21 +29,21 @@ GNNS: dict[str, Callable[[], Module]] = {
 }
 
 
-def on_blocks(gnn: Module, x: Tensor, adj: Tensor, mask: Tensor | None) -> Tensor:
+def on_blocks(gnn, x, adj, mask):
     return call_gnn(gnn, x, PaddedGraph(adj, mask))
 
 
-def on_edges(gnn: Module, x: Tensor, edges: Tensor, weight: Tensor) -> Tensor:
+def on_edges(gnn, x, edges, weight):
     return call_gnn(gnn, x, flat_graph(x, edges, weight))
 
 
-def blocks(b: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
+def blocks(b, m):
     mask = torch.arange(m) < torch.randint(1, m, (b, 1))
     x, adj = torch.randn(b, m, C), torch.rand(b, m, m)
     return x, adj * mask.unsqueeze(1) * mask.unsqueeze(2), mask
 
 
-def edges(n: int) -> tuple[Tensor, Tensor, Tensor]:
+def edges(n):
     edge_index = (torch.rand(n, n) < 0.5).nonzero().t().contiguous()
     return torch.randn(n, C), edge_index, torch.rand(edge_index.size(1))
 
@@ -61,7 +60,7 @@ FORMS: dict[str, tuple[Any, Callable[[], list[Any]]]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", GNNS)
-def test_one_graph_for_all_sizes(name: str, form: str) -> None:
+def test_one_graph_for_all_sizes(name, form):
     torch.compiler.reset()
     torch.manual_seed(0)
     ours, (function, batches) = GNNS[name](), FORMS[form]
@@ -75,11 +74,11 @@ def test_one_graph_for_all_sizes(name: str, form: str) -> None:
     assert not any("forward" in vars(conv) for conv in convs)
 
 
-def test_compiled_parts_are_not_compiled_for_each_call() -> None:
+def test_compiled_parts_are_not_compiled_for_each_call():
     torch.compiler.reset()
     calls = []
 
-    def backend(module: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+    def backend(module, _):
         calls.append(module)
         return module.forward
 

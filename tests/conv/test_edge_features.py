@@ -7,36 +7,22 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Linear, Module
 from torch.testing import assert_close
 from torch_geometric import nn as pyg
-from torch_geometric.utils import add_self_loops, to_dense_adj
+from torch_geometric.utils import to_dense_adj
 
 from conv.layers import BY_EDGE_FEATURES, mlp
 from conv.levels import by_pyg, call_on_rows, gradients
 from graphs import ZOO, flat, layer_arguments, pad
 from pyg_diffpool import DiffPool, DiffPoolNet, diff_pool
-from pyg_diffpool._minibatch import MiniBatch, flat_graph, padded_graph
+from pyg_diffpool._minibatch import flat_graph, padded_graph
 
 C, D = 4, 3
 SAMPLE = replace(ZOO["weighted"].positive, x=torch.randn(15, C, dtype=torch.double))
 X, EDGES, WEIGHT = SAMPLE.x, SAMPLE.edge_index, SAMPLE.edge_weight
 ATTR = torch.rand(WEIGHT.numel(), D, dtype=torch.double)
 FEATURED = {**layer_arguments(SAMPLE), "edge_attr": ATTR}
-
-
-class Stack(Module):
-    """A model that hands the features on by position."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = pyg.GATv2Conv(C, C, edge_dim=channels)
-        self.second = pyg.GATv2Conv(C, C, edge_dim=channels)
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        x = self.first(x, edge_index, edge_attr).relu()
-        return self.second(x, edge_index, edge_attr)
 
 
 class Renamed(pyg.NNConv):
@@ -46,52 +32,36 @@ class Renamed(pyg.NNConv):
 class Encoding(Module):
     """A model that makes its layer's features of those of the edges."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.encoder, self.conv = Linear(D, C), pyg.GINEConv(mlp())
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+    def forward(self, x, edge_index, edge_attr):
         return self.conv(x, edge_index, self.encoder(edge_attr))
-
-
-class Looped(Module):
-    """A model with edges of its own and no use for features."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = pyg.GraphConv(C, C)
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
-        return self.conv(x, *add_self_loops(edge_index, edge_weight))
 
 
 LAYERS: dict[str, Callable[[int], Module]] = {
     **BY_EDGE_FEATURES,
     "NNConv, derived": lambda d: Renamed(C, C, Linear(d, C * C)),
-    "Stack": Stack,
 }
 
 
-def make(name: str, channels: int) -> Module:
+def make(name, channels):
     torch.manual_seed(1)
     return LAYERS[name](channels).double().eval()
 
 
-def flat_form(weight: Tensor | None = WEIGHT, attr: Tensor = ATTR) -> MiniBatch:
+def flat_form(weight=WEIGHT, attr=ATTR):
     return flat_graph(X, EDGES, weight, attr, SAMPLE.batch, SAMPLE.batch_size)
 
 
-def both_forms(weight: Tensor | None = WEIGHT) -> list[tuple[Tensor, MiniBatch]]:
+def both_forms(weight=WEIGHT):
     x, adj, mask = pad(replace(SAMPLE, edge_weight=weight), X)
     attr = to_dense_adj(EDGES, SAMPLE.batch, ATTR, mask.size(1))
     return [(X, flat_form(weight)), (x, padded_graph(x, adj, mask, attr))]
 
 
-def assert_in_both_forms(
-    module: Module, expected: Tensor, weight: Tensor | None = WEIGHT
-) -> None:
+def assert_in_both_forms(module, expected, weight=WEIGHT):
     """The values and the gradients by parameters."""
     wanted = gradients(expected, module)
     for x, graph in both_forms(weight):
@@ -104,7 +74,7 @@ def assert_in_both_forms(
 @pytest.mark.parametrize("weight", [WEIGHT, None], ids=["weighted", "unweighted"])
 @pytest.mark.parametrize("more", [0, 1])
 @pytest.mark.parametrize("name", LAYERS)
-def test_as_in_pyg(name: str, more: int, weight: Tensor | None) -> None:
+def test_as_in_pyg(name, more, weight):
     module = make(name, D + more)
     column = torch.ones_like(WEIGHT) if weight is None else weight
     given = torch.cat([ATTR, column.unsqueeze(-1)], 1)[:, : D + more]
@@ -113,18 +83,12 @@ def test_as_in_pyg(name: str, more: int, weight: Tensor | None) -> None:
 
 
 @pytest.mark.parametrize("weight", [WEIGHT, None])
-def test_features_that_a_model_makes_are_its_own(weight: Tensor | None) -> None:
+def test_features_that_a_model_makes_are_its_own(weight):
     model = Encoding().double()
     assert_in_both_forms(model, model(X, EDGES, ATTR), weight)
 
 
-@pytest.mark.parametrize("weight", [WEIGHT, None])
-def test_a_model_without_features_may_use_its_edges(weight: Tensor | None) -> None:
-    model = Looped().double()
-    assert_in_both_forms(model, model(X, EDGES, weight), weight)
-
-
-def test_layers_without_features_receive_the_weights() -> None:
+def test_layers_without_features_receive_the_weights():
     conv = pyg.GraphConv(C, C).double()
     assert_in_both_forms(conv, conv(X, EDGES, WEIGHT))
 
@@ -139,21 +103,14 @@ WRONG["no features"] = lambda: pyg.GATv2Conv(C, C), "uses edge weights"
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_another_number_of_channels(name: str) -> None:
+def test_another_number_of_channels(name):
     layer, message = WRONG[name]
     for x, graph in both_forms():
         with pytest.raises(ValueError, match=message):
             call_on_rows(layer().double(), x, graph)
 
 
-def test_features_as_wide_as_the_nodes_need_no_map() -> None:
-    attr = torch.rand(WEIGHT.numel(), C, dtype=torch.double)
-    conv = pyg.GINEConv(mlp()).double()
-    out = call_on_rows(conv, X, flat_form(WEIGHT, attr))
-    assert_close(out, conv(X, EDGES, attr))
-
-
-def test_edges_turned_round_keep_their_features() -> None:
+def test_edges_turned_round_keep_their_features():
     conv = pyg.GATv2Conv(C, C, edge_dim=D, add_self_loops=False)
     model = pyg.DirGNNConv(conv, root_weight=False, alpha=1.0).double()
     expected = model.conv_out(X, EDGES.flip(0), ATTR)
@@ -162,7 +119,7 @@ def test_edges_turned_round_keep_their_features() -> None:
 
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_two_levels(name: str, reduce: str) -> None:
+def test_two_levels(name, reduce):
     pool1 = DiffPool(make(name, D), make(name, D + 1), edge_reduce=reduce)
     pool2 = DiffPool(make(name, D + 1), pyg.GraphConv(C, 2).double())
     assert f"edge_reduce='{reduce}'" in repr(pool1) or reduce == "sum"
@@ -187,20 +144,20 @@ def test_two_levels(name: str, reduce: str) -> None:
         (None, pyg.GAT(C, 2, 2)),
     ],
 )
-def test_no_layer_takes_the_features(gnns: tuple[Module | None, Module]) -> None:
+def test_no_layer_takes_the_features(gnns):
     message = r"layer for 'edge_attr'.*'edge_dim=3', or 4"
     with pytest.raises(ValueError, match=message):
         DiffPool(*gnns).double()(**FEATURED)
 
 
-def test_one_layer_that_takes_the_features_or_none_at_all_is_enough() -> None:
+def test_one_layer_that_takes_the_features_or_none_at_all_is_enough():
     one = DiffPool(pyg.GAT(C, C, 2, edge_dim=D), pyg.GraphSAGE(C, 2, 2)).double()
     for pool in (one, DiffPool(None, Linear(C, 2).double())):
         assert pool(**FEATURED).edge_attr.shape == (3, 2, 2, D)
 
 
 @pytest.mark.parametrize("edge_dim", [1, D, D + 1])
-def test_the_network(edge_dim: int) -> None:
+def test_the_network(edge_dim):
     options = {"gnn": pyg.GAT, "edge_dim": edge_dim, "edge_reduce": "mean"}
     net = DiffPoolNet(C, 8, 2, [4, 2], num_layers=2, **options).double()
     attr = ATTR.clone().requires_grad_()

@@ -6,8 +6,7 @@ from inspect import signature
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import Linear, Module
+from torch.nn import Linear
 from torch.testing import assert_close
 from torch_geometric import nn as pyg
 from torch_geometric import typing
@@ -28,18 +27,17 @@ from conv.layers import (
     UNUSED_EDGES,
     WITHOUT_WEIGHTS,
     C,
-    Table,
 )
 from conv.levels import SAMPLE, by_pyg, gradients, pooled_level
-from graphs import ZOO, Sample, pad
-from pyg_diffpool import DiffPool, DiffPoolOutput
+from graphs import ZOO, pad
+from pyg_diffpool import DiffPool
 
 # Each node receives from the four before it, in the order that MeshCNNConv wants.
 RING = torch.arange(8).repeat_interleave(4)
 RING = torch.stack([(RING - torch.arange(1, 5).repeat(8)) % 8, RING])
 
 
-def make(table: Table, name: str) -> Module:
+def make(table, name):
     kind = name.split()[0]
     if kind.endswith("Conv") and not hasattr(pyg, kind):
         pytest.skip(f"torch_geometric has no {name}")
@@ -55,16 +53,14 @@ def make(table: Table, name: str) -> Module:
 
 
 @pytest.fixture(autouse=True)
-def neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+def neighbours(monkeypatch):
     """Nearest neighbours for OWN_EDGES, found without pyg-lib."""
     if not getattr(typing, "WITH_KNN", True):
         monkeypatch.setattr(typing, "WITH_KNN", True)
         monkeypatch.setattr(torch.ops.pyg, "knn", nearest, raising=False)
 
 
-def nearest(
-    x: Tensor, y: Tensor, ptr_x: Tensor, ptr_y: Tensor, k: int, *_: object
-) -> Tensor:
+def nearest(x, y, ptr_x, ptr_y, k, *_):
     """The k nearest x of each y within its graph, `[2, k * len(y)]`, y first."""
     graph_x, graph_y = ptr2index(ptr_x), ptr2index(ptr_y)
     distance = torch.cdist(y.detach(), x.detach())
@@ -73,7 +69,7 @@ def nearest(
     return torch.stack([torch.arange(len(y)).repeat_interleave(k), found.flatten()])
 
 
-def graph(kind: str, name: str) -> Sample:
+def graph(kind, name):
     """With C channels and positive weights, if any."""
     if name == "MeshCNNConv":
         rest = {"batch": SAMPLE.batch[:8] * 0, "batch_size": 1}
@@ -83,9 +79,7 @@ def graph(kind: str, name: str) -> Sample:
     return replace(ZOO[kind].positive, x=x)
 
 
-def expected_of(
-    name: str, theirs: Module, x: Tensor, edges: Tensor, *rest: Tensor | None
-) -> Tensor:
+def expected_of(name, theirs, x, edges, *rest):
     """Of the graph of each node and the weights, which some must have."""
     batch, weight = rest
     if weight is None and name in NEED_WEIGHTS:
@@ -93,15 +87,7 @@ def expected_of(
     return by_pyg(theirs, x, edges, batch, weight)
 
 
-def assert_as_expected(
-    out: DiffPoolOutput,
-    pool: DiffPool,
-    mask: Tensor | None,
-    theirs: Module,
-    expected: Tensor,
-    inputs: list[Tensor],
-    name: str,
-) -> None:
+def assert_as_expected(out, pool, mask, theirs, expected, inputs, name):
     """In both roles, by value, by gradient and in what the module keeps."""
     for role in ("embed", "assign"):
         ours = getattr(pool, role)
@@ -135,7 +121,7 @@ WEIGHTED = [("weighted", n) for n in BY_EDGE_WEIGHT | BY_EDGE_ATTR | UNUSED_EDGE
 
 @pytest.mark.parametrize("form", ["edges", "blocks"])
 @pytest.mark.parametrize(("kind", "name"), UNWEIGHTED + WEIGHTED)
-def test_on_the_first_level(kind: str, name: str, form: str) -> None:
+def test_on_the_first_level(kind, name, form):
     if (name, form) == ("MeshCNNConv", "blocks"):
         pytest.skip("goes by the order of the edges")
     theirs, given = make(EVERY_LEVEL | WITHOUT_WEIGHTS, name), graph(kind, name)
@@ -155,7 +141,7 @@ def test_on_the_first_level(kind: str, name: str, form: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_LEVEL)
-def test_on_a_pooled_level(name: str) -> None:
+def test_on_a_pooled_level(name):
     theirs, level = make(EVERY_LEVEL, name), pooled_level()
     if (
         name == "GraphUNet"
@@ -181,7 +167,7 @@ def test_on_a_pooled_level(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
-def test_without_weights_not_on_a_pooled_level(name: str) -> None:
+def test_without_weights_not_on_a_pooled_level(name):
     level, module = pooled_level(), make(WITHOUT_WEIGHTS, name)
     for gnns in ((module, Linear(C, C).double()), (None, module)):
         with pytest.raises(ValueError, match=r"(?s)edge weights.*(Take|Give)"):
@@ -189,14 +175,14 @@ def test_without_weights_not_on_a_pooled_level(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NEED_MORE)
-def test_what_a_layer_lacks_is_named(name: str) -> None:
+def test_what_a_layer_lacks_is_named(name):
     make_layer, message = NEED_MORE[name]
     pool = DiffPool(make({name: make_layer}, name), Linear(C, C).double())
     with pytest.raises((TypeError, ValueError), match=message):
         pool(SAMPLE.x, SAMPLE.edge_index, batch=SAMPLE.batch)
 
 
-def test_the_tables_name_everything() -> None:
+def test_the_tables_name_everything():
     known = {*EVERY_LEVEL, *WITHOUT_WEIGHTS, *NEED_MORE, *EXCLUDED, *NORMS}
     unknown = [name for name in [*every_layer, *every_norm] if name not in known]
     assert not unknown, (

@@ -3,11 +3,9 @@
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Linear, Module, ModuleList
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
@@ -27,56 +25,48 @@ X = torch.randn(5, C, generator=torch.Generator().manual_seed(0))
 class Plain(Module):
     """Two layers, called by name."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         torch.manual_seed(0)
         self.a, self.b = GraphConv(C, C), GraphConv(C, C)
         self.lin = Linear(C, C)
         self.reach()
 
-    def reach(self) -> None:
+    def reach(self):
         """What the subclass keeps of the layers."""
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(self, x, edge_index):
         return self.lin(self.b(self.a(x, edge_index), edge_index))
 
 
-def own(forward: Callable[..., Any], reach: Callable[..., Any] | None = None) -> Module:
+def own(forward, reach=None):
     """The model with another `forward`, and other ways to reach its layers."""
-    parts = (
-        {"forward": forward} if reach is None else {"forward": forward, "reach": reach}
-    )
-    return type("Own", (Plain,), parts)()
+    return type("Own", (Plain,), {"forward": forward, "reach": reach or Plain.reach})()
 
 
-def embedded(
-    model: Module,
-    weight: Tensor | None = WEIGHT,
-    x: Tensor = X,
-    edge_index: Tensor = EDGES,
-) -> Tensor:
+def embedded(model, weight=WEIGHT, x=X, edge_index=EDGES):
     return DiffPool(model)(x, edge_index, weight, BATCH, s=X).embedding
 
 
-def is_clean(layer: Module) -> bool:
+def is_clean(layer):
     return not {"forward", "propagate"} & vars(layer).keys()
 
 
-def in_list(self: Any) -> None:
+def in_list(self):
     self.steps = [self.a, (self.b,), {"last": self.lin}]
 
 
-def by_list(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def by_list(self, x, edge_index):
     first, (second,), rest = self.steps
     return rest["last"](second(first(x, edge_index), edge_index))
 
 
-def in_methods(self: Any) -> None:
+def in_methods(self):
     self.first = self.a.__call__
     self.rest = lambda x, edge_index: self.lin(self.b(x, edge_index))
 
 
-def by_type(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def by_type(self, x, edge_index):
     for layer in self.layers:
         takes_edges = isinstance(layer, MessagePassing)
         x = layer(x, edge_index) if takes_edges else layer(x)
@@ -112,7 +102,7 @@ WAYS: dict[str, Callable[[], Module]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_weights_reach_every_layer(way: str) -> None:
+def test_weights_reach_every_layer(way):
     plain, model = Plain(), WAYS[way]()
     expected = plain.lin(plain.b(plain.a(X, EDGES, WEIGHT), EDGES, WEIGHT))
     for each in (plain, model, model):
@@ -121,38 +111,25 @@ def test_weights_reach_every_layer(way: str) -> None:
     assert type(model.b) is GraphConv
 
 
-def other_edges(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
-    return self.a(x, add_self_loops(edge_index)[0])
+LOSING = {
+    "other edge_index": lambda me, x, edge_index: me.a(
+        x, add_self_loops(edge_index)[0]
+    ),
+    "other weights": lambda me, x, edge_index: me.a(x, edge_index, x[edge_index[0], 0]),
+    "a copy": lambda me, x, edge_index: me.a(x, edge_index.clone()),
+    "own sums": lambda _, x, edge_index: torch.zeros_like(x).index_add(
+        0, edge_index[1], x[edge_index[0]]
+    ),
+    "own messages": lambda me, x, edge_index: me.a.propagate(
+        edge_index, x=(x, x), edge_weight=None
+    ),
+}
 
 
-def other_weights(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
-    return self.a(x, edge_index, x[edge_index[0], 0])
-
-
-def own_copy(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
-    return self.a(x, edge_index.clone())
-
-
-def own_sums(_: Any, x: Tensor, edge_index: Tensor) -> Tensor:
-    return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]])
-
-
-def own_messages(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
-    return self.a.propagate(edge_index, x=(x, x), edge_weight=None)
-
-
-@pytest.mark.parametrize(
-    ("forward", "message"),
-    [
-        (other_edges, "'edge_weight' argument"),
-        (other_weights, "'edge_weight' argument"),
-        (own_copy, "'edge_weight' argument"),
-        (own_sums, "'edge_weight' argument"),
-        (own_messages, "propagate"),
-    ],
-)
-def test_weights_are_not_lost_in_silence(forward: Any, message: str) -> None:
-    model = own(forward)
+@pytest.mark.parametrize("way", LOSING)
+def test_weights_are_not_lost_in_silence(way):
+    model = own(LOSING[way])
+    message = "propagate" if way == "own messages" else "'edge_weight' argument"
     with pytest.raises(ValueError, match=message):
         embedded(model)
     expected = model(X, EDGES)
@@ -162,53 +139,38 @@ def test_weights_are_not_lost_in_silence(forward: Any, message: str) -> None:
     assert_close(blocks.embedding[mask], expected)
 
 
-def aware(self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-    return self.a(x, *add_self_loops(edge_index, edge_weight))
-
-
-def halving(self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-    return self.a(x, edge_index, edge_weight / 2)
-
-
-def featured(self: Any, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-    return self.attention(x, edge_index, edge_attr)
-
-
-def attend(self: Any) -> None:
-    self.attention = pyg.GATv2Conv(C, C, edge_dim=1)
+USING = {
+    "loops": lambda me, x, edge_index, edge_weight: me.a(
+        x, *add_self_loops(edge_index, edge_weight)
+    ),
+    "halves": lambda me, x, edge_index, edge_weight: me.a(
+        x, edge_index, edge_weight / 2
+    ),
+    "features": lambda me, x, edge_index, edge_attr: me.attention(
+        x, edge_index, edge_attr
+    ),
+}
 
 
 @pytest.mark.parametrize("weight", [WEIGHT, None], ids=["", "ones"])
-@pytest.mark.parametrize("forward", [aware, halving, featured])
-def test_a_model_may_do_with_weights_as_it_likes(
-    forward: Any, weight: Tensor | None
-) -> None:
-    model = own(forward, attend)
+@pytest.mark.parametrize("way", USING)
+def test_a_model_may_do_with_weights_as_it_likes(way, weight):
+    attention = pyg.GATv2Conv(C, C, edge_dim=1)
+    model = own(USING[way], lambda me: setattr(me, "attention", attention))
     given = torch.ones_like(WEIGHT) if weight is None else weight
-    given = given.unsqueeze(-1) if forward is featured else given
+    given = given.unsqueeze(-1) if way == "features" else given
     assert_close(embedded(model, weight), model(X, EDGES, given))
 
 
-def turned_round(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
-    return self.a(x, edge_index.flip(0))
-
-
-def turned_aware(
-    self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor
-) -> Tensor:
-    return self.a(x, edge_index.flip(0)) + 0 * edge_weight.sum()
-
-
 @pytest.mark.parametrize("layer", [pyg.GraphConv, pyg.SAGEConv, pyg.TAGConv])
-def test_edges_turned_round_keep_their_weights(layer: type[Module]) -> None:
+def test_edges_turned_round_keep_their_weights(layer):
     conv = layer(C, C)
     directed = pyg.DirGNNConv(conv, alpha=1.0, root_weight=False)
-    models = [
-        (own(forward, lambda self: setattr(self, "a", conv)), conv)
-        for forward in (turned_round, turned_aware)
-    ]
-    models += [(directed, directed.conv_out)]
-    for model, inner in models:
+    turning = own(
+        lambda me, x, edge_index: me.a(x, edge_index.flip(0)),
+        lambda me: setattr(me, "a", conv),
+    )
+    for model, inner in ((turning, conv), (directed, directed.conv_out)):
         for weight in (WEIGHT, None):
             turned = embedded(inner, weight, X, EDGES.flip(0))
             assert_close(embedded(model, weight), turned)
@@ -217,23 +179,7 @@ def test_edges_turned_round_keep_their_weights(layer: type[Module]) -> None:
             assert_close(blocks[mask], turned)
 
 
-def test_a_model_of_layers_that_turn_edges_round() -> None:
-    model = pyg.GraphSAGE(C, C, 2)
-    model.convs = ModuleList(map(pyg.DirGNNConv, model.convs))
-    for weight in (WEIGHT, None):
-        x = X
-        for conv in model.convs:
-            there = embedded(conv.conv_in, weight, x)
-            back = embedded(conv.conv_out, weight, x, EDGES.flip(0))
-            x = (there + back) / 2 + conv.lin(x)
-            x = x if conv is model.convs[-1] else x.relu()
-        assert_close(embedded(model, weight), x)
-        blocks, adj, mask = to_padded(X, EDGES, BATCH, weight)
-        found = DiffPool(model)(blocks, adj, mask=mask, s=blocks).embedding
-        assert_close(found[mask], x)
-
-
-def counting(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def counting(self, x, edge_index):
     self.calls += 1
     self.seen.append(self.calls)
     out = Plain.forward(self, x, edge_index)
@@ -241,37 +187,30 @@ def counting(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("is_inner", [False, True])
-def test_what_a_forward_sets_stays(is_inner: bool) -> None:
-    inner = own(counting, lambda self: vars(self).update(calls=0, seen=[]))
-    model = inner
-    if is_inner:
-        model = own(
-            lambda self, x, edge_index: self.inner(x, edge_index),
-            lambda self: setattr(self, "inner", inner),
-        )
+def test_what_a_forward_sets_stays():
+    model = own(counting, lambda self: vars(self).update(calls=0, seen=[]))
     for _ in range(2):
         out = embedded(model)
-    assert (inner.calls, inner.seen) == (2, [1, 2])
-    assert_close(inner.penalty, out.square().sum())
-    inner.penalty.backward()
-    assert inner.a.lin_rel.weight.grad is not None
+    assert (model.calls, model.seen) == (2, [1, 2])
+    assert_close(model.penalty, out.square().sum())
+    model.penalty.backward()
+    assert model.a.lin_rel.weight.grad is not None
 
 
-def reordering(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def reordering(self, x, edge_index):
     self.steps = [*self.steps]
     self.first = self.steps[0].forward
     return by_list(self, x, edge_index)
 
 
-def keeping(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def keeping(self, x, edge_index):
     if not hasattr(self, "first"):
         self.first = self.a.forward
     return self.lin(self.b(self.first(x, edge_index), edge_index))
 
 
 @pytest.mark.parametrize("forward", [reordering, keeping])
-def test_what_a_forward_keeps_are_the_models_own_layers(forward: Any) -> None:
+def test_what_a_forward_keeps_are_the_models_own_layers(forward):
     model = own(forward, in_list)
     for _ in range(2):
         assert_close(embedded(model), embedded(Plain()))
@@ -282,36 +221,33 @@ def test_what_a_forward_keeps_are_the_models_own_layers(forward: Any) -> None:
     copy.deepcopy(model)
 
 
-def doubled(conv: Module) -> Callable[..., Tensor]:
+def doubled(conv):
     original = conv.forward
 
     @functools.wraps(original)
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
+    def forward(*args, **kwargs):
         return 2 * original(*args, **kwargs)
 
     return forward
 
 
-@pytest.mark.parametrize("hook", [False, True])
-def test_a_forward_put_over_the_layers_is_called_and_kept(hook: bool) -> None:
+def test_a_forward_put_over_the_layers_is_called_and_kept():
     conv = pyg.SAGEConv(C, C)
     expected = 2 * conv(X, EDGES)
     conv.forward = doubled(conv)
-    if hook:
-        conv.register_forward_hook(lambda *_: None)
     for _ in range(2):
         assert_close(embedded(conv, None), expected)
     assert "forward" in vars(conv)
 
 
-def test_a_layer_at_two_places() -> None:
+def test_a_layer_at_two_places():
     model = own(by_type, lambda self: setattr(self, "layers", ModuleList([self.a] * 2)))
     expected = model.a(model.a(X, EDGES, WEIGHT), EDGES, WEIGHT)
     assert_close(embedded(model), expected)
     assert is_clean(model.a)
 
 
-def nested(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def nested(self, x, edge_index):
     """Runs one of its layers on another graph, within a call."""
     before, pool = self.a(x, edge_index), DiffPool(self.a)
     inner = pool(x, EDGES.flip(0), WEIGHT.flip(0), BATCH, s=x).embedding
@@ -319,7 +255,7 @@ def nested(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_a_call_within_a_call(over: bool) -> None:
+def test_a_call_within_a_call(over):
     model = own(nested)
     if over:
         model.a.forward = doubled(model.a)
@@ -332,23 +268,21 @@ def test_a_call_within_a_call(over: bool) -> None:
 class Within(MessagePassing):
     """A layer with a layer of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.conv = GraphConv(C, C)
 
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x, edge_index, edge_weight=None):
         return self.conv(x, edge_index.flip(0), edge_weight / 2)
 
 
-def test_what_a_layer_does_within_is_its_own_business() -> None:
+def test_what_a_layer_does_within_is_its_own_business():
     model = Within()
     assert_close(embedded(model), model(X, EDGES, WEIGHT))
 
 
-def test_all_is_as_before_after_an_error() -> None:
-    def failing(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def test_all_is_as_before_after_an_error():
+    def failing(self, x, edge_index):
         self.a(x, edge_index)
         raise RuntimeError("no")
 
@@ -362,17 +296,17 @@ def test_all_is_as_before_after_an_error() -> None:
 
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.TAGConv, pyg.SAGEConv])
-def test_a_checkpoint(kind: type[Module], reentrant: bool) -> None:
+def test_a_checkpoint(kind, reentrant):
     x, s = X.clone().requires_grad_(), X
 
-    def unaware(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+    def unaware(self, x, edge_index):
         return checkpoint(self.conv, x, edge_index, use_reentrant=reentrant)
 
-    def aware(self: Any, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+    def aware(self, x, edge_index, edge_weight):
         edges = edge_index, edge_weight
         return checkpoint(self.conv, x, *edges, use_reentrant=reentrant)
 
-    def gradient(out: Tensor) -> Tensor:
+    def gradient(out):
         x.grad = None
         out.sin().sum().backward()
         return x.grad
@@ -391,13 +325,13 @@ def test_a_checkpoint(kind: type[Module], reentrant: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", [pyg.GCNConv, pyg.SAGEConv])
-def test_a_frozen_layer_without_gradient(kind: type[Module]) -> None:
-    def frozen(self: Any, x: Tensor, edge_index: Tensor) -> Tensor:
+def test_a_frozen_layer_without_gradient(kind):
+    def frozen(self, x, edge_index):
         with torch.no_grad():
             first = self.a(x, edge_index)
         return first + self.b(x, edge_index)
 
-    def layers(self: Any) -> None:
+    def layers(self):
         self.a, self.b = kind(C, C).requires_grad_(False), kind(C, C)
 
     model, (blocks, dense, mask) = own(frozen, layers), to_padded(X, EDGES, BATCH)

@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import BatchNorm1d, Identity, Linear, Module, MultiheadAttention, ReLU
 from torch_geometric import nn as pyg
 
-from pyg_diffpool._minibatch import PaddedGraph, padded_graph
+from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call, call_gnn
 from pyg_diffpool.models import NodeBatchNorm
 
@@ -17,13 +16,13 @@ C = 3
 GIN_MLP = [C, 8, 8, 2]
 
 
-def steps(*parts: Module) -> Module:
+def steps(*parts):
     return pyg.Sequential(
         "x, edge_index", [(pyg.GCNConv(C, 4), "x, edge_index -> x"), *parts]
     )
 
 
-def sage(**options: object) -> Module:
+def sage(**options):
     return pyg.GraphSAGE(C, 4, 3, **options)
 
 
@@ -63,11 +62,11 @@ TOGETHER: dict[str, Callable[[], Module]] = {
 
 
 class Own(pyg.GraphSAGE):
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(self, x, edge_index):
         return super().forward(x, edge_index) - x.mean()
 
 
-def pooled(sizes: list[int], m: int = 5) -> tuple[Tensor, PaddedGraph]:
+def pooled(sizes, m=5):
     generator = torch.Generator().manual_seed(len(sizes))
     b = len(sizes)
     x = torch.randn(b, m, C, generator=generator, dtype=torch.double)
@@ -77,7 +76,7 @@ def pooled(sizes: list[int], m: int = 5) -> tuple[Tensor, PaddedGraph]:
     return x.requires_grad_(), padded_graph(x, adj.requires_grad_(), mask)
 
 
-def results(module: Module, sizes: list[int]) -> list[Tensor | None]:
+def results(module, sizes):
     x, graph = pooled(sizes)
     out = call_gnn(module, x, graph)
     assert not out[~graph.mask].any()
@@ -87,15 +86,13 @@ def results(module: Module, sizes: list[int]) -> list[Tensor | None]:
 
 
 @pytest.fixture
-def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def unreadable(monkeypatch):
     return lambda: monkeypatch.setattr(call, "may_read_values", lambda _: False)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", ROW_WISE)
-def test_as_without_the_rows(
-    name: str, training: bool, unreadable: Callable[[], None]
-) -> None:
+def test_as_without_the_rows(name, training, unreadable):
     torch.manual_seed(0)
     gathered = ROW_WISE[name]().double()
     results(gathered, [4, 2])  # so that running statistics are not those of the start
@@ -110,7 +107,7 @@ def test_as_without_the_rows(
     assert not any("forward" in vars(part) for part in parts)
 
 
-def test_a_single_row_by_the_running_statistics(unreadable: Callable[[], None]) -> None:
+def test_a_single_row_by_the_running_statistics(unreadable):
     gathered = sage(norm=NodeBatchNorm(4)).double()
     results(gathered, [4, 2])
     whole = copy.deepcopy(gathered)
@@ -122,9 +119,7 @@ def test_a_single_row_by_the_running_statistics(unreadable: Callable[[], None]) 
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_what_looks_at_all_rows_is_given_real_ones(
-    name: str, unreadable: Callable[[], None]
-) -> None:
+def test_what_looks_at_all_rows_is_given_real_ones(name, unreadable):
     module = TOGETHER[name]()
     assert not call.is_row_wise(module)
     if name in ("max", "sync"):
@@ -135,7 +130,7 @@ def test_what_looks_at_all_rows_is_given_real_ones(
     torch.testing.assert_close(results(module, [3, 5, 1]), expected)
 
 
-def test_what_else_is_not_row_wise() -> None:
+def test_what_else_is_not_row_wise():
     hooked, over = sage(), sage()
     hooked.convs[0].register_forward_hook(lambda *_: None)
     over.convs[0].forward = lambda x, _: x - x.mean()

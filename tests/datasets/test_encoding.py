@@ -2,9 +2,7 @@
 
 import ast
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
 import torch
 from torch_geometric.utils import is_undirected
 
@@ -13,11 +11,11 @@ from pyg_diffpool.datasets.encoding import Vocabulary, encode_tree, tree_edges
 from pyg_diffpool.datasets.syntax_tree import SyntaxTree, read_trees, syntax_tree
 
 
-def parse(source: str) -> SyntaxTree:
+def parse(source):
     return syntax_tree(ast.parse(source).body[0])
 
 
-def test_edges_are_those_of_ogbg_code2(sources: Path) -> None:
+def test_edges_are_those_of_ogbg_code2(sources):
     kinds = set()
     one_node = SyntaxTree("f", ["Name"], ["a"], [-1], [0])
     for tree in [*read_trees(sources / "shapes.py"), one_node]:
@@ -41,7 +39,7 @@ def test_edges_are_those_of_ogbg_code2(sources: Path) -> None:
     assert kinds == {0, 1, 2}
 
 
-def test_vocabulary_is_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vocabulary_is_ordered(monkeypatch):
     monkeypatch.setattr(encoding, "NUM_ATTRIBUTES", 3)
     tree = parse("def f(b, a, c, d): return c, d, d, f, f, f, f")
     vocabulary = Vocabulary.of([tree])
@@ -51,7 +49,7 @@ def test_vocabulary_is_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(vocabulary.types) == sorted(set(tree.types))
 
 
-def test_encoded_graph_has_all_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoded_graph_has_all_fields(monkeypatch):
     monkeypatch.setattr(encoding, "NUM_ATTRIBUTES", 1)
     tree = parse(f"def f(a): return {'not ' * 40} (a + b)")
     vocabulary = Vocabulary.of([tree])

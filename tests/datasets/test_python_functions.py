@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_diffpool.datasets import PythonFunctions
@@ -21,17 +20,17 @@ Make = Callable[..., PythonFunctions]
 
 
 @pytest.fixture
-def make(sources: Path, tmp_path: Path) -> Make:
+def make(sources, tmp_path):
     return partial(PythonFunctions, root=tmp_path / "root", source=sources)
 
 
-def contents(dataset: PythonFunctions) -> list[object]:
+def contents(dataset):
     held = {**dataset._data.to_dict(), "slices": [*dataset.slices.values()]}
     values = [v.tolist() if hasattr(v, "tolist") else str(v) for v in held.values()]
     return [values, dataset.type_vocabulary, dataset.attribute_vocabulary]
 
 
-def test_one_graph_a_function_with_words_and_module(make: Make) -> None:
+def test_one_graph_a_function_with_words_and_module(make):
     dataset = make()
     modules = [dataset.module_names[int(data.module)] for data in dataset]
     words = [" ".join(data.name_tokens) for data in dataset]
@@ -50,7 +49,7 @@ def test_one_graph_a_function_with_words_and_module(make: Make) -> None:
     assert batch.name_tokens == [data.name_tokens for data in dataset]
 
 
-def test_rare_words_are_no_class(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rare_words_are_no_class(make, monkeypatch):
     monkeypatch.setattr(implementation, "NUM_CLASSES", 2)
     every, labelled = make(), make(labelled_only=True)
     assert every.y.tolist().count(UNLABELLED) == 2
@@ -58,7 +57,7 @@ def test_rare_words_are_no_class(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     assert [int(data.y) for data in labelled] == [0, 0, 1, 0, 1, 0]
 
 
-def test_cache(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache(make, sources, monkeypatch):
     first, other = make(), make(root=sources.parent / "other")
     monkeypatch.delattr(implementation, "read_trees")
     assert contents(first) == contents(make()) == contents(other)
@@ -66,21 +65,20 @@ def test_cache(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> No
         make(force_reload=True)
 
 
-def test_own_files(make: Make, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each interpreter and each set of sources has a cache file of its own."""
-    folders = [make().processed_dir]
-    path = sources / "shapes.py"
+def test_each_interpreter_and_set_of_sources_has_a_cache_of_its_own(
+    make, sources, monkeypatch
+):
+    folders, path = {make().processed_dir}, sources / "shapes.py"
     path.write_text(path.read_text().replace("Square", "Circle"))
-    folders.append(make().processed_dir)
+    folders.add(make().processed_dir)
     path.rename(sources / "forms.py")
-    folders.append(make().processed_dir)
+    folders.add(make().processed_dir)
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
-    folders.append(make().processed_dir)
-    assert len(set(folders)) == 4
+    assert len({*folders, make().processed_dir}) == 4
 
 
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
-def test_a_damaged_cache_is_refused(make: Make, place: float) -> None:
+def test_a_damaged_cache_is_refused(make, place):
     before = make()
     path = Path(before.processed_paths[0])
     whole = path.read_bytes()
@@ -93,8 +91,8 @@ def test_a_damaged_cache_is_refused(make: Make, place: float) -> None:
 
 
 def test_a_killed_build_leaves_no_file_and_a_file_cannot_run_code(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make, tmp_path, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.delattr(Path, "replace")
         with pytest.raises(AttributeError, match="replace"):
@@ -105,8 +103,8 @@ def test_a_killed_build_leaves_no_file_and_a_file_cannot_run_code(
         make()
 
 
-def test_transforms_and_filters(make: Make, tmp_path: Path) -> None:
-    def double(data: Data) -> Data:
+def test_transforms_and_filters(make, tmp_path):
+    def double(data):
         data.x = data.x * 2
         return data
 
@@ -119,21 +117,20 @@ def test_transforms_and_filters(make: Make, tmp_path: Path) -> None:
         make(root=tmp_path / "none", pre_filter=lambda _: False)
 
 
-def test_few_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_functions(tmp_path, monkeypatch):
     monkeypatch.setenv("PYG_HOME", str(tmp_path / "home"))
     file = tmp_path / "one.py"
     for files in (0, 1):
         with pytest.raises(ValueError, match=f"functions in the {files} Python files"):
             PythonFunctions(source=tmp_path)
         file.write_text("x = 1\n")
-    for count in (1, 1, 2, 2):
-        file.write_text("def get(): pass\n" * count)
-        dataset = PythonFunctions(source=tmp_path)
-        assert [data.name_tokens for data in dataset] == [["get"]] * count
+    file.write_text("def get(): pass\n")
+    dataset = PythonFunctions(source=tmp_path)
+    assert [data.name_tokens for data in dataset] == [["get"]]
     assert Path(dataset.root) == tmp_path / "home" / "PythonFunctions"
 
 
-def test_standard_library(standard_functions: PythonFunctions) -> None:
+def test_standard_library(standard_functions):
     dataset = standard_functions
     assert len(dataset) > 10_000
     assert dataset.num_classes == 20
@@ -146,7 +143,7 @@ def test_standard_library(standard_functions: PythonFunctions) -> None:
     assert counts == sorted(counts, reverse=True)
 
 
-def test_no_name_leaks_into_its_own_graph(standard_functions: PythonFunctions) -> None:
+def test_no_name_leaks_into_its_own_graph(standard_functions):
     """Every tenth module, as texts that the graphs' indices stand for."""
     dataset, files = standard_functions, source_files(standard_functions._source)
     for index, path in list(enumerate(files))[::10]:
@@ -159,7 +156,7 @@ def test_no_name_leaks_into_its_own_graph(standard_functions: PythonFunctions) -
             assert not [text for text in texts if own_name.search(text)]
 
 
-def test_equal_graphs_share_a_group(standard_functions: PythonFunctions) -> None:
+def test_equal_graphs_share_a_group(standard_functions):
     groups: dict[object, set[int]] = {}
     for data in standard_functions[::5]:
         key = (data.x.numpy().tobytes(), data.edge_index.numpy().tobytes())

@@ -2,13 +2,11 @@
 
 import ast
 import warnings
-from pathlib import Path
 
 import pytest
 
 from pyg_diffpool.datasets.syntax_tree import (
     MASK,
-    SyntaxTree,
     function_definitions,
     name_words,
     read_trees,
@@ -16,11 +14,11 @@ from pyg_diffpool.datasets.syntax_tree import (
 )
 
 
-def tree_of(source: str) -> SyntaxTree:
+def tree_of(source):
     return syntax_tree(next(function_definitions(ast.parse(source))))
 
 
-def test_nodes_stand_in_depth_first_order() -> None:
+def test_nodes_stand_in_depth_first_order():
     tree = tree_of("def f(a): a.b(1)")
     columns = (tree.types, tree.attributes, tree.parents, tree.depths)
     assert list(zip(*columns, strict=True)) == [
@@ -55,7 +53,7 @@ def test_nodes_stand_in_depth_first_order() -> None:
         ("def f(a):\n match a:\n  case {**f}: pass", [MASK, "a", "a", MASK]),
     ],
 )
-def test_own_name_is_masked(source: str, attributes: list[str]) -> None:
+def test_own_name_is_masked(source, attributes):
     tree = tree_of(source)
     nodes = ast.walk(ast.parse(source).body[0])
     assert sorted(tree.types) == sorted(type(node).__name__ for node in nodes)
@@ -64,7 +62,7 @@ def test_own_name_is_masked(source: str, attributes: list[str]) -> None:
     assert tree.name == "f"
 
 
-def test_depth_is_not_limited_by_recursion() -> None:
+def test_depth_is_not_limited_by_recursion():
     value: ast.expr = ast.Name("leaf", ast.Load())
     for _ in range(20_000):
         value = ast.UnaryOp(ast.Not(), value)
@@ -85,14 +83,14 @@ def test_depth_is_not_limited_by_recursion() -> None:
         ("def f(): return " + "(" * 5000 + ")" * 5000, []),
     ],
 )
-def test_functions_of_a_file(tmp_path: Path, source: str, names: list[str]) -> None:
+def test_functions_of_a_file(tmp_path, source, names):
     (tmp_path / "file.py").write_text(source, "latin-1")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert [tree.name for tree in read_trees(tmp_path / "file.py")] == names
 
 
-def test_names_are_split_into_words() -> None:
+def test_names_are_split_into_words():
     names = "get_item assertEqual do_GET HTMLParser utf8_Encode2 X11Get __init__ été_x"
     words = (
         "get item assert equal do get html parser utf 8 encode 2 x 11 get init été x"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.testing import assert_close
 
 from distributed import rank
@@ -17,7 +17,7 @@ RANKS = range(len(rank.DEALS))
 
 
 @pytest.fixture(scope="module")
-def dealt(tmp_path_factory: pytest.TempPathFactory) -> list[list[list[Tensor]]]:
+def dealt(tmp_path_factory):
     """By process and case, what `rank.run` gives."""
     folder = tmp_path_factory.mktemp("ranks")
     script = Path(rank.__file__)
@@ -39,7 +39,7 @@ def dealt(tmp_path_factory: pytest.TempPathFactory) -> list[list[list[Tensor]]]:
 @pytest.mark.parametrize(
     "case", range(len(rank.CASES)), ids=lambda c: str(rank.CASES[c])
 )
-def test_losses_and_gradients_of_the_joined_mini_batch(dealt, case: int) -> None:
+def test_losses_and_gradients_of_the_joined_mini_batch(dealt, case):
     *_, sync = rank.CASES[case]
     expected = rank.run(rank.CASES[case], [*range(len(rank.SIZES))], ranks=1)
     if sync:
@@ -55,12 +55,12 @@ def test_losses_and_gradients_of_the_joined_mini_batch(dealt, case: int) -> None
         assert any(different)
 
 
-def test_the_task_alone_is_dealt_rightly(dealt) -> None:
+def test_the_task_alone_is_dealt_rightly(dealt):
     """What is compared above differs by the auxiliary losses and nothing else."""
     assert_close(dealt[0][0][1:], dealt[1][0][1:], rtol=0, atol=0)
 
 
-def test_batch_norms_become_synchronised_ones() -> None:
+def test_batch_norms_become_synchronised_ones():
     """Their structure, and one process: several need GPUs, as `SyncBatchNorm` says."""
     net = DiffPoolNet(3, 8, 2, num_clusters=[4, 2])
     x, batch = torch.randn(5, 3), torch.tensor([0, 0, 0, 1, 1])

@@ -35,7 +35,7 @@ def configured():
     cfg.update(before)
 
 
-def batch() -> Batch:
+def batch():
     generator = torch.Generator().manual_seed(0)
     graphs = []
     for n in (4, 5, 3):
@@ -45,7 +45,7 @@ def batch() -> Batch:
     return Batch.from_data_list(graphs)
 
 
-def write_rings(folder: Path) -> None:
+def write_rings(folder):
     """60 rings of 5 nodes as TU's files; labels of nodes are those of their graph."""
     folder.mkdir(parents=True)
     node = torch.arange(300)
@@ -62,7 +62,7 @@ def write_rings(folder: Path) -> None:
         (folder / f"TINY_{name}.txt").write_text("".join(lines))
 
 
-def test_the_example_trains(tmp_path) -> None:
+def test_the_example_trains(tmp_path):
     write_rings(tmp_path / "TINY" / "raw")
     command = [
         *(sys.executable, EXAMPLE / "main.py", "--cfg", EXAMPLE / "diffpool.yaml"),
@@ -77,7 +77,7 @@ def test_the_example_trains(tmp_path) -> None:
     assert json.loads((tmp_path / "test" / "stats.json").read_text())["loss"] > 0
 
 
-def test_auxiliary_losses_are_added_once(configured) -> None:
+def test_auxiliary_losses_are_added_once(configured):
     configured.diffpool.link_weight, configured.diffpool.entropy_weight = 2.0, 3.0
     network = register.network_dict["diffpool"](6, 4)
     pred, true = network(batch())
@@ -93,7 +93,7 @@ def test_auxiliary_losses_are_added_once(configured) -> None:
     torch.testing.assert_close(plain, torch.nn.functional.cross_entropy(pred, true))
 
 
-def test_layers_stack(configured) -> None:
+def test_layers_stack(configured):
     configured.gnn.layers_mp, configured.share.dim_out = 2, 4
     network, levels = GNN(6, 4), []
     for module in network.modules():
@@ -111,7 +111,7 @@ def test_layers_stack(configured) -> None:
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_a_layer_takes_its_number_of_clusters(configured) -> None:
+def test_a_layer_takes_its_number_of_clusters(configured):
     config = new_layer_config(6, 5, 1, has_act=False, has_bias=False, cfg=configured)
     out = GeneralLayer("diffpool", config, num_clusters=2)(batch())
     assert out.x.shape == (6, 5)
@@ -120,8 +120,8 @@ def test_a_layer_takes_its_number_of_clusters(configured) -> None:
 
 
 @pytest.mark.usefixtures("configured")
-def test_the_loss_of_somebody_else_is_kept(monkeypatch) -> None:
-    def own(pred: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def test_the_loss_of_somebody_else_is_kept(monkeypatch):
+    def own(pred, true):
         return 0 * (pred.sum() + true.sum()) + 7, pred
 
     monkeypatch.setitem(register.loss_dict, "own", own)

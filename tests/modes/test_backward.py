@@ -5,25 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.nn import GCN, GIN, GCNConv, GraphSAGE
 
-from graphs import BACKENDS, ZOO, Arguments, flat, gradients, leaves, pad, sample
-from pyg_diffpool import (
-    DiffPool,
-    DiffPoolNet,
-    DiffPoolOutput,
-    dense_diff_pool,
-    diff_pool,
-)
+from graphs import BACKENDS, ZOO, flat, gradients, leaves, pad, sample
+from pyg_diffpool import DiffPool, DiffPoolNet, dense_diff_pool, diff_pool
 
 SAMPLE = sample([6, 3, 5], k=4, channels=8).to(torch.float)
 SINGLE = sample([7], k=1, channels=1).to(torch.float)
 EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def pool(given: Any = SAMPLE, **options: Any) -> tuple[DiffPoolOutput, Arguments]:
+def pool(given=SAMPLE, **options):
+    torch.manual_seed(0)  # by which "bce" draws pairs
     inputs = leaves({**flat(given), **options})
     return diff_pool(**inputs), inputs
 
@@ -31,32 +25,22 @@ def pool(given: Any = SAMPLE, **options: Any) -> tuple[DiffPoolOutput, Arguments
 @EACH_BACKEND
 @pytest.mark.parametrize("link", ["frobenius", "bce"])
 @pytest.mark.parametrize("given", [SAMPLE, SINGLE], ids=["batch", "single"])
-def test_results_can_be_reshaped_and_changed(
-    backend: str, link: str, given: Any
-) -> None:
+def test_results_can_be_reshaped_and_changed(backend, link, given):
     (expected, inputs), (found, others) = (
         pool(given, backend=backend, link=link) for _ in range(2)
     )
     total = expected.x.relu().sum() + (2 * expected.adj).square().sum()
+    total = total + expected.link_loss + expected.entropy_loss
     b = given.batch_size
     x, adj = found.x.view(b, -1), found.adj.view(b, -1)
-    changed = torch.relu_(x).sum() + adj.mul_(2).square().sum()
+    changed = found.link_loss
+    changed += found.entropy_loss
+    changed += torch.relu_(x).sum() + adj.mul_(2).square().sum()
     assert_close(gradients(changed, others), gradients(total, inputs))
 
 
 @EACH_BACKEND
-def test_losses_can_be_added_in_place(backend: str) -> None:
-    out, inputs = pool(backend=backend)
-    expected = gradients(out.link_loss + out.entropy_loss, inputs)
-    loss = out.link_loss
-    loss += out.entropy_loss
-    assert_close(gradients(loss, inputs), expected)
-
-
-@EACH_BACKEND
-def test_a_change_of_the_edges_before_backward_changes_no_gradient(
-    backend: str,
-) -> None:
+def test_a_change_of_the_edges_before_backward_changes_no_gradient(backend):
     edge_index = SAMPLE.edge_index.contiguous().clone()
     out, inputs = pool(replace(SAMPLE, edge_index=edge_index), backend=backend)
     total = out.x.square().sum() + out.adj.square().sum()
@@ -66,9 +50,7 @@ def test_a_change_of_the_edges_before_backward_changes_no_gradient(
 
 
 @EACH_BACKEND
-def test_a_change_of_the_assignment_is_allowed_and_gives_no_wrong_gradient(
-    backend: str,
-) -> None:
+def test_a_change_of_the_assignment_is_allowed_and_gives_no_wrong_gradient(backend):
     (out, inputs), (other, others) = (pool(backend=backend) for _ in range(2))
     out.assignment.mul_(2)
     if backend == "sparse":  # where backward wants it
@@ -81,7 +63,7 @@ def test_a_change_of_the_assignment_is_allowed_and_gives_no_wrong_gradient(
 
 @EACH_BACKEND
 @pytest.mark.parametrize("given", [SAMPLE, SINGLE], ids=["batch", "single"])
-def test_backward_within_autocast_is_that_without(backend: str, given: Any) -> None:
+def test_backward_within_autocast_is_that_without(backend, given):
     found = []
     for enabled in (False, True):
         attr = torch.ones(given.edge_index.size(1), 2)
@@ -98,7 +80,7 @@ def test_backward_within_autocast_is_that_without(backend: str, given: Any) -> N
     [("dense", "x"), ("dense", "adj")]
     + [(form, learned) for form in BACKENDS for learned in ("x", "edge_weight")],
 )
-def test_second_derivatives_where_the_logits_are_fixed(form: str, learned: str) -> None:
+def test_second_derivatives_where_the_logits_are_fixed(form, learned):
     options = {"dtype": torch.double, "generator": torch.Generator().manual_seed(0)}
     if form == "dense":
         shapes = {"x": (2, 5, 3), "adj": (2, 5, 5), "s": (2, 5, 2)}
@@ -108,7 +90,7 @@ def test_second_derivatives_where_the_logits_are_fixed(form: str, learned: str) 
         given = flat(replace(SAMPLE.to(torch.double), edge_weight=weight))
         given["backend"] = form
 
-    def total(value: Tensor) -> Tensor:
+    def total(value):
         changed = {**given, learned: value}
         if form == "dense":
             x, adj, link_loss, _ = dense_diff_pool(**changed)
@@ -120,7 +102,7 @@ def test_second_derivatives_where_the_logits_are_fixed(form: str, learned: str) 
     assert torch.autograd.gradgradcheck(total, value)
 
 
-def test_repeated_edges_do_not_saturate_in_half_precision() -> None:
+def test_repeated_edges_do_not_saturate_in_half_precision():
     edges, half = torch.tensor([[0] * 400, [1] * 400]), torch.bfloat16
     s = torch.tensor([[50.0, 0.0], [0.0, 50.0]])
     weights = {"edge_weight": torch.ones(400, dtype=half), "backend": "sparse"}
@@ -135,7 +117,7 @@ def test_repeated_edges_do_not_saturate_in_half_precision() -> None:
 
 
 @EACH_BACKEND
-def test_the_default_device_does_not_matter(backend: str) -> None:
+def test_the_default_device_does_not_matter(backend):
     expected, inputs = pool(backend=backend)
     with torch.device("meta"):
         found, others = pool(backend=backend)
@@ -149,30 +131,30 @@ X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.do
 W = torch.rand(6, generator=torch.Generator().manual_seed(1), dtype=torch.double)
 
 
-def total(out: DiffPoolOutput) -> Tensor:
+def total(out):
     squares = out.x.square().sum() + out.adj.square().sum()
     return squares + out.link_loss + out.entropy_loss
 
 
-def from_one(x: Tensor, w: Tensor) -> Tensor:
+def from_one(x, w):
     """Logits, weights and edge features that all come from `x`."""
     weight = w * x[EDGES[0], 0].sigmoid()
     out = diff_pool(x, EDGES, 2 * x, edge_weight=weight, edge_attr=x[EDGES[1]])
     return total(out) + out.edge_attr.square().sum()
 
 
-def from_one_padded(x: Tensor, w: Tensor) -> Tensor:
+def from_one_padded(x, w):
     given = replace(ZOO["one-way path"], edge_index=EDGES, edge_weight=w)
     z, adj, mask = pad(given, x, max_num_nodes=5)
     return total(diff_pool(z, adj, z * 2, mask=mask))
 
 
-def by_layer(x: Tensor, w: Tensor) -> Tensor:
+def by_layer(x, w):
     torch.manual_seed(0)
     return total(DiffPool(GCNConv(3, 3), GCNConv(3, 2)).double()(x, EDGES, w))
 
 
-def by_network(gnn: Any, x: Tensor, w: Tensor | None) -> Tensor:
+def by_network(gnn, x, w):
     torch.manual_seed(0)
     net = DiffPoolNet(3, 4, 2, [3, 2], num_layers=2, gnn=gnn).double().eval()
     out = net(x, EDGES, w)
@@ -190,9 +172,7 @@ for GNN in (GraphSAGE, GCN, GIN):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_to_be_differentiated_again_or_batched_are_the_same(
-    name: str,
-) -> None:
+def test_gradients_to_be_differentiated_again_or_batched_are_the_same(name):
     inputs = [X.clone().requires_grad_(), W.clone().requires_grad_()]
     loss = LOSSES[name](*inputs)
     first = torch.autograd.grad(loss, inputs, retain_graph=True)

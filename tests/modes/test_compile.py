@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
-from torch.nn import Module
 from torch.testing import assert_close
 from torch_geometric.nn import GCN, GIN, GraphSAGE
 
@@ -23,12 +21,12 @@ WEIGHTED = [ZOO["weighted"], ZOO["repeated, weighted"]]
 UNSORTED = [*PLAIN, ZOO["unsorted edges"]]
 
 
-def featured(given: Any) -> Arguments:
+def featured(given):
     attr = torch.randn(given.edge_index.size(1), 3, dtype=torch.double)
     return {**flat(given), "edge_attr": attr}
 
 
-def fields(out: Any) -> list[Tensor]:
+def fields(out):
     results = out.x, out.adj, out.assignment, out.link_loss, out.entropy_loss
     return [*results, *([] if out.edge_attr is None else [out.edge_attr])]
 
@@ -41,10 +39,7 @@ CASES: dict[str, tuple[Any, list[Arguments]]] = {
     ),
     "auto": (lambda g: fields(diff_pool(**g)), [*map(flat, PLAIN)]),
     "auto, weighted": (lambda g: fields(diff_pool(**g)), [*map(flat, WEIGHTED)]),
-    "edge features": (
-        lambda g: fields(diff_pool(**g)),
-        [*map(featured, UNSORTED)],
-    ),
+    "edge features": (lambda g: fields(diff_pool(**g)), [*map(featured, UNSORTED)]),
     "mean edge features": (
         lambda g: fields(diff_pool(**g, edge_reduce="mean")),
         [*map(featured, UNSORTED)],
@@ -53,7 +48,7 @@ CASES: dict[str, tuple[Any, list[Arguments]]] = {
 }
 
 
-def results(call: Any, given: Arguments) -> list[Tensor]:
+def results(call, given):
     given = leaves(given)
     out = call(given)
     total = sum((t * (1 + torch.arange(t.numel()).view_as(t))).sum() for t in out)
@@ -62,7 +57,7 @@ def results(call: Any, given: Arguments) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_compiled_equals_eager(name: str) -> None:
+def test_compiled_equals_eager(name):
     torch.compiler.reset()
     call, batches = CASES[name]
     options = {"dynamic": True, "fullgraph": True, "backend": "aot_eager"}
@@ -71,14 +66,12 @@ def test_compiled_equals_eager(name: str) -> None:
         assert_close(results(compiled, given), results(call, given))
 
 
-def test_the_environment_asks_no_compiled_graph_to_look(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_environment_asks_no_compiled_graph_to_look(monkeypatch):
     monkeypatch.setenv("PYG_DIFFPOOL_CHECK", "1")
     test_compiled_equals_eager("auto, weighted")
 
 
-def test_the_operations_keep_the_rules_of_torch() -> None:
+def test_the_operations_keep_the_rules_of_torch():
     given, ops = ZOO["weighted"].to(torch.float32), torch.ops.pyg_diffpool
     ptr, n = torch.tensor([0, 5, 8, 15]), given.x.size(0)
     graph = make_graph(given.edge_index, given.edge_weight, ptr, n, torch.float32)
@@ -99,7 +92,7 @@ def test_the_operations_keep_the_rules_of_torch() -> None:
 SIZES = [[9, 20, 14], [5, 8, 11, 7], [12, 13], [6, 6, 9, 10, 21]]
 
 
-def step(net: Module, call: Module, number: int) -> list[Tensor]:
+def step(net, call, number):
     """Results, gradients, and the running statistics that the step leaves."""
     options = {"channels": 5, "directed": number == 2, "seed": number}
     given = sample(SIZES[number], **options).to(torch.float)
@@ -122,9 +115,7 @@ SLOW = [(gnn, k, "inductor") for gnn, k in GNNS]
     + [(GraphSAGE, [6], "aot_eager")]  # with the compiler's own derivatives
     + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW],
 )
-def test_one_graph_for_networks_on_batches_of_any_size(
-    gnn: type[Module], num_clusters: list[int], backend: str
-) -> None:
+def test_one_graph_for_networks_on_batches_of_any_size(gnn, num_clusters, backend):
     torch.compiler.reset()
     torch.manual_seed(0)
     net = DiffPoolNet(5, 8, 3, num_clusters, num_layers=2, gnn=gnn)

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import functional_call
 
-from graphs import ZOO, Sample, padded, sample
+from graphs import ZOO, padded, sample
 from pyg_diffpool import DiffPoolNet, dense_diff_pool, diff_pool
 
 Results = tuple[Tensor, ...]  # x, adj and the two losses
@@ -19,17 +18,17 @@ Form = tuple[Callable[..., Results], Results]  # and its arguments, s last
 TINY = sample([2, 3], k=2, channels=1, seed=4)
 
 
-def results(*args: Tensor, **options: Any) -> Results:
+def results(*args, **options):
     """Those of the operator."""
     out = diff_pool(*args, **options)
     return out.x, out.adj, out.link_loss, out.entropy_loss
 
 
-def flat(given: Sample, **options: str) -> Form:
+def flat(given, **options):
     """The operator on a sparse mini-batch."""
     fixed = {"batch": given.batch, "batch_size": given.batch_size, **options}
 
-    def call(x: Tensor, *others: Tensor) -> Results:
+    def call(x, *others):
         *weight, s = others
         weighted = {"edge_weight": weight[0]} if weight else {}
         return results(x, given.edge_index, s, **weighted, **fixed)
@@ -38,13 +37,13 @@ def flat(given: Sample, **options: str) -> Form:
     return call, (given.x, *weights, given.s)
 
 
-def blocks(given: Sample, call: Callable[..., Results]) -> Form:
+def blocks(given, call):
     """A function of `x`, `adj`, `s` and `mask` on padded graphs."""
     x, adj, s, mask = padded(given).values()
     return partial(call, mask=mask), (x, adj, s)
 
 
-def forms(given: Sample) -> dict[str, Form]:
+def forms(given):
     """All ways to pool the same mini-batch."""
     return {
         "sparse": flat(given, backend="sparse"),
@@ -65,18 +64,18 @@ FORMS = pytest.mark.parametrize("form", BY_NAME.values(), ids=BY_NAME)
 TINY_FORMS = pytest.mark.parametrize("form", forms(TINY).values(), ids=forms(TINY))
 
 
-def noise(like: Results, seed: int = 0) -> Results:
+def noise(like, seed=0):
     random = torch.Generator().manual_seed(seed)
     return tuple(torch.randn(t.shape, generator=random).to(t) for t in like)
 
 
-def gradients(form: Form, directions: Results) -> Results:
+def gradients(form, directions):
     call, given = form
     leaves = [t.detach().clone().requires_grad_() for t in given]
     return torch.autograd.grad(call(*leaves), leaves, directions)
 
 
-def assert_tangents(form: Form, tangents: Results, found: Results) -> None:
+def assert_tangents(form, tangents, found):
     """`<u, J v> = <J^T u, v>`, for one result u after the other."""
     for i, tangent in enumerate(found):
         u = [torch.zeros_like(t) for t in found]
@@ -87,7 +86,7 @@ def assert_tangents(form: Form, tangents: Results, found: Results) -> None:
 
 
 @FORMS
-def test_grad_and_vjp(form: Form) -> None:
+def test_grad_and_vjp(form):
     call, given = form
     out, pull_back = torch.func.vjp(call, *given)
     weights = noise(out)
@@ -95,7 +94,7 @@ def test_grad_and_vjp(form: Form) -> None:
     torch.testing.assert_close(out, call(*given))
     torch.testing.assert_close(pull_back(weights), expected)
 
-    def total(*floats: Tensor) -> Tensor:
+    def total(*floats):
         pairs = zip(weights, call(*floats), strict=True)
         return sum(((w * t).sum() for w, t in pairs), torch.zeros(()))
 
@@ -104,7 +103,7 @@ def test_grad_and_vjp(form: Form) -> None:
 
 
 @FORMS
-def test_batched_gradients(form: Form) -> None:
+def test_batched_gradients(form):
     call, given = form
     leaves = [t.detach().clone().requires_grad_() for t in given]
     out = call(*leaves)
@@ -116,7 +115,7 @@ def test_batched_gradients(form: Form) -> None:
 
 
 @FORMS
-def test_jvp_and_forward_mode(form: Form) -> None:
+def test_jvp_and_forward_mode(form):
     call, given = form
     tangents = noise(given)
     out, by_jvp = torch.func.jvp(call, given, tangents)
@@ -130,10 +129,10 @@ def test_jvp_and_forward_mode(form: Form) -> None:
 
 
 @TINY_FORMS
-def test_hessian_of_the_link_loss(form: Form) -> None:
+def test_hessian_of_the_link_loss(form):
     call, (*others, s) = form
 
-    def link_loss(logits: Tensor) -> Tensor:
+    def link_loss(logits):
         return call(*others, logits)[2]
 
     found = torch.func.hessian(link_loss)(s)
@@ -142,7 +141,7 @@ def test_hessian_of_the_link_loss(form: Form) -> None:
 
 
 @FORMS
-def test_vmap_over_assignments(form: Form) -> None:
+def test_vmap_over_assignments(form):
     call, (*others, s) = form
     several = torch.stack([s, 2 * s, s.flip(-1)])
     in_dims = (*[None] * len(others), 0)
@@ -153,7 +152,7 @@ def test_vmap_over_assignments(form: Form) -> None:
 
 @pytest.mark.parametrize("backend", ["sparse", "padded"])
 @pytest.mark.parametrize("training", [True, False])
-def test_grad_over_parameters(backend: Any, training: bool) -> None:
+def test_grad_over_parameters(backend, training):
     torch.manual_seed(0)
     net = DiffPoolNet(3, 8, 2, [4, 2], num_layers=2, backend=backend).double()
     net.train(training)
@@ -161,7 +160,7 @@ def test_grad_over_parameters(backend: Any, training: bool) -> None:
     inputs = {"adj": given.edge_index, "batch": given.batch, "batch_size": 3}
     parameters = dict(net.named_parameters())
 
-    def loss(values: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+    def loss(values, buffers):
         out = functional_call(net, (values, buffers), given.x, inputs)
         return out.out.square().sum() + out.auxiliary_loss
 

@@ -5,20 +5,17 @@ import pickle
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import Module
-from torch_geometric.nn import SAGEConv, summary
+from torch_geometric.nn import SAGEConv
 
 from graphs import sample
 from modes.models import Paper, TwoLevels, arguments, make, results
-from pyg_diffpool import DiffPoolNet
 
 KINDS = pytest.mark.parametrize("kind", [TwoLevels, Paper])
 
 
 @KINDS
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_autocast(kind: type[Module], dtype: torch.dtype) -> None:
+def test_autocast(kind, dtype):
     model = make(kind)
     expected = results(model, model)
     with torch.autocast("cpu", dtype=dtype):
@@ -33,13 +30,13 @@ def test_autocast(kind: type[Module], dtype: torch.dtype) -> None:
 
 
 @KINDS
-def test_gradgradcheck(kind: type[Module]) -> None:
+def test_gradgradcheck(kind):
     model, given = make(kind).double(), sample([4, 3], channels=5, directed=False)
     edges, batch = given.edge_index, given.batch
     model(given.x, edges, batch)  # batch norm learns its scale, or its slope is steep
     model.eval()
 
-    def run(x: Tensor) -> tuple[Tensor, Tensor]:
+    def run(x):
         return model(x, edges, batch)
 
     x = given.x.requires_grad_()
@@ -48,29 +45,23 @@ def test_gradgradcheck(kind: type[Module]) -> None:
 
 
 @KINDS
-def test_copies(kind: type[Module]) -> None:
+def test_copies(kind):
     model, other = make(kind).eval(), kind().eval()
     other.load_state_dict(model.state_dict())
     clones = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), other]
     expected = results(model, model)
     for clone in clones:
         torch.testing.assert_close(results(clone, clone), expected, rtol=0, atol=0)
-
-
-def test_outputs_can_be_pickled_and_copied() -> None:
-    net = DiffPoolNet(5, 8, 3, [6, 3]).eval()
-    x, edge_index, batch, _ = arguments()
-    with torch.no_grad():
-        out = net(x, edge_index, batch=batch)
-    for clone in (pickle.loads(pickle.dumps(out)), copy.deepcopy(out)):
-        torch.testing.assert_close(clone.out, out.out)
-        assert repr(clone.levels) == repr(out.levels)
+    if kind is Paper:  # and its output
+        x, edge_index, batch, _ = arguments()
+        out = model.net(x, edge_index, batch=batch)
+        clone = pickle.loads(pickle.dumps(out))
         torch.testing.assert_close(clone.levels[1].adj, out.levels[1].adj)
 
 
 @KINDS
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_without_gradients(kind: type[Module], mode: type) -> None:
+def test_without_gradients(kind, mode):
     model = make(kind).eval()
     expected = model(*arguments())
     with mode():
@@ -81,7 +72,7 @@ def test_without_gradients(kind: type[Module], mode: type) -> None:
 
 @KINDS
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-def test_hooks_see_every_layer_of_every_level(kind: type[Module]) -> None:
+def test_hooks_see_every_layer_of_every_level(kind):
     model, seen = make(kind), []
     layers = [m for m in model.modules() if isinstance(m, SAGEConv)]
     for layer in layers:
@@ -93,14 +84,3 @@ def test_hooks_see_every_layer_of_every_level(kind: type[Module]) -> None:
     assert not any("forward" in vars(layer) for layer in layers)
     plain = make(kind)
     torch.testing.assert_close(found, results(plain, plain))
-
-
-@KINDS
-def test_summary(kind: type[Module]) -> None:
-    pytest.importorskip("tabulate")
-    model = make(kind)
-    text = summary(model, *arguments(), max_depth=7)
-    total = sum(p.numel() for p in model.parameters())
-    assert f"{total:,}" in text
-    assert text.count("DiffPool") >= 2
-    assert text.count("SAGEConv") == 2 * (4 if kind is TwoLevels else 5)

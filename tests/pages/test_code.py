@@ -6,14 +6,13 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from pages.reading import DOCS, PAGES, blocks
 
 
-def absent_peers(code: str) -> set[str]:
+def absent_peers(code):
     """The packages beside ours that the block imports and that are not there."""
     nodes = list(ast.walk(ast.parse(code)))
     names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
@@ -21,7 +20,7 @@ def absent_peers(code: str) -> set[str]:
     return {n for n in (name.partition(".")[0] for name in names) if not find_spec(n)}
 
 
-def check_session(text: str, names: dict[str, object], page: Path) -> None:
+def check_session(text, names, page):
     test = doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0)
     report: list[str] = []
     result = doctest.DocTestRunner().run(test, out=report.append, clear_globs=False)
@@ -32,7 +31,7 @@ def check_session(text: str, names: dict[str, object], page: Path) -> None:
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if blocks(p, "python", "pycon")], ids=lambda p: p.stem
 )
-def test_code_runs(page: Path) -> None:
+def test_code_runs(page):
     names: dict[str, object] = {"__name__": page.stem}
     absent: set[str] = set()
     for kind, code in blocks(page, "python", "pycon"):
@@ -46,7 +45,7 @@ def test_code_runs(page: Path) -> None:
         pytest.skip(f"all but the blocks that import {', '.join(sorted(absent))} ran")
 
 
-def test_the_script_for_several_processes_runs(tmp_path: Path) -> None:
+def test_the_script_for_several_processes_runs(tmp_path):
     page = (DOCS / "scaling.md").read_text(encoding="utf-8")
     script = re.search(
         r"^:caption: train.py\n(.*?)^```", page, re.DOTALL | re.MULTILINE

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("package", PUBLIC)
-def test_every_public_name_is_in_the_reference(package: str) -> None:
+def test_every_public_name_is_in_the_reference(package):
     pytest.importorskip(PUBLIC[package])
     reference = "".join(p.read_text() for p in (DOCS / "api").glob("*.md"))
     module = import_module(package)
@@ -34,7 +33,7 @@ def test_every_public_name_is_in_the_reference(package: str) -> None:
     assert names <= set(directives)
 
 
-def test_builds_without_a_warning(tmp_path: Path) -> None:
+def test_builds_without_a_warning(tmp_path):
     for package in ("sphinx", "furo", "myst_parser", "lightning", "matplotlib"):
         pytest.importorskip(package)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E"]

@@ -58,15 +58,16 @@ def cli(work: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:  
 
 
 @pytest.fixture
-def make_set(work: Path, request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Writes a data set whose `graph(self, i)` has this body; gives its name."""
+def make_set(work: Path, request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Writes a data set of graphs `g` changed by these lines; gives its name."""
 
-    def write(body: str, more: str = "") -> str:
-        module = f"sets_{abs(hash((request.node.nodeid, body, more)))}"
-        lines = "\n        ".join(["", *body.splitlines()])
-        method = f"\n    def graph(self, i):{lines}\n"
-        text = f"{SETS}\n\nclass Mine(Set):{method}\n{more}"
-        (work / f"{module}.py").write_text(text)
+    def write(change: str = "", more: str = "") -> str:
+        module = f"sets_{abs(hash((request.node.nodeid, change, more)))}"
+        lines = ["g = super().graph(i)", *change.splitlines(), "return g"]
+        method = "\n        ".join(["    def graph(self, i):", *lines])
+        (work / f"{module}.py").write_text(
+            f"{SETS}\n\nclass Mine(Set):\n{method}\n\n{more}"
+        )
         return f"{module}:Mine"
 
     return write

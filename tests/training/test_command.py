@@ -19,7 +19,6 @@ from pyg_diffpool.cli import main
 from pyg_diffpool.train import DiffPoolModule
 from training.conftest import QUICK, SMALL
 
-BODY = "return super().graph(i)"
 # A shell's background jobs ignore SIGINT, and so would what these tests start there.
 MAIN = """
 import signal
@@ -44,7 +43,7 @@ def start(work, *args):
 
 
 def test_a_run_leaves_log_options_and_checkpoints(cli, work, make_set):
-    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK, "--data.fold=1")
+    result = cli("fit", f"--data.dataset={make_set()}", *QUICK, "--data.fold=1")
     run = work / "runs" / "version_0"
     names = {path.name for path in run.iterdir()}
     assert names >= {"config.yaml", "hparams.yaml", "metrics.csv", "checkpoints"}
@@ -69,7 +68,7 @@ def test_a_run_leaves_log_options_and_checkpoints(cli, work, make_set):
 
 
 def test_a_checkpoint_is_safe_to_load_and_gives_the_same_again(cli, make_set):
-    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    result = cli("fit", f"--data.dataset={make_set()}", *QUICK)
     torch.load(result["checkpoint"], weights_only=True)
     model = DiffPoolModule.load_from_checkpoint(result["checkpoint"], weights_only=True)
     assert model.hparams["num_clusters"] == [4, 2]
@@ -82,10 +81,12 @@ def test_a_checkpoint_is_safe_to_load_and_gives_the_same_again(cli, make_set):
 
 
 def test_a_run_goes_on_where_it_stopped(cli, make_set):
-    cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    cli("fit", f"--data.dataset={make_set()}", *QUICK)
     result = cli("fit", "--ckpt_path=last", "--trainer.max_epochs=4")
     assert result["epochs"] == 4
     assert "version_1" in result["checkpoint"]
+    again = cli("test", "--config=runs/version_1/config.yaml")  # with its checkpoint
+    assert again["checkpoint"] == str(Path("runs/version_0/checkpoints/last.ckpt"))
     state = torch.load("runs/version_1/checkpoints/last.ckpt", weights_only=True)
     assert state["epoch"] == 3
 
@@ -93,7 +94,7 @@ def test_a_run_goes_on_where_it_stopped(cli, make_set):
 @pytest.mark.parametrize("command", ["test", "fit"])
 @pytest.mark.parametrize("option", ["fold=2", "seed=1", "num_folds=4"])
 def test_graphs_of_the_training_are_not_tested(cli, make_set, command, option):
-    cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    cli("fit", f"--data.dataset={make_set()}", *QUICK)
     text = f"Expected '{option.split('=')[0]}' to be"
     with pytest.raises(SystemExit, match=text):
         cli(command, "--ckpt_path=last", f"--data.{option}")
@@ -101,7 +102,7 @@ def test_graphs_of_the_training_are_not_tested(cli, make_set, command, option):
 
 @pytest.mark.parametrize("part", ["checkpoint", "early_stopping"])
 def test_another_score_needs_its_mode(cli, make_set, part):
-    options = ["fit", f"--data.dataset={make_set(BODY)}", *QUICK]
+    options = ["fit", f"--data.dataset={make_set()}", *QUICK]
     with pytest.raises(SystemExit, match=f"Expected '--{part}.mode'"):
         cli(*options, f"--{part}.monitor=val/loss")
     assert cli(*options, f"--{part}.monitor=val/loss", f"--{part}.mode=min")["epochs"]
@@ -109,25 +110,23 @@ def test_another_score_needs_its_mode(cli, make_set, part):
 
 def test_weights_alone_are_a_checkpoint_too(cli, make_set):
     options = [*QUICK, "--checkpoint.save_weights_only=true"]
-    result = cli("fit", f"--data.dataset={make_set(BODY)}", *options)
+    result = cli("fit", f"--data.dataset={make_set()}", *options)
     assert cli("test", "--ckpt_path=best")["test_loss"] == result["test_loss"]
 
 
 def test_runs_are_repeatable(cli, make_set):
-    name = make_set(BODY)
+    name = make_set()
     first, second = (cli("fit", f"--data.dataset={name}", *QUICK) for _ in range(2))
     assert first["test_loss"] == second["test_loss"]
     assert first["checkpoint"] != second["checkpoint"]
 
 
-def test_predictions_as_json_lines_agree_with_the_accuracy(cli, make_set):
-    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+def test_predictions_as_json_lines(cli, make_set):
+    cli("fit", f"--data.dataset={make_set()}", *QUICK)
     cli("predict", "--ckpt_path=best", "--predictions.path=out/p.jsonl")
     rows = [json.loads(line) for line in Path("out/p.jsonl").read_text().splitlines()]
-    assert rows[3].keys() == {"graph", "predicted", "probability", "true"}
-    content = torch.load(result["checkpoint"], weights_only=True)
-    assert content["datamodule_hyper_parameters"]["num_folds"] == 3
     assert len(rows) == 60
+    assert rows[3].keys() == {"graph", "predicted", "probability", "true"}
 
 
 @pytest.mark.parametrize("limit", ["00:00:00:03", "00:00:00:00"])
@@ -138,13 +137,13 @@ def test_a_limit_of_time_still_tests(cli, make_set, limit):
         "--trainer.max_epochs=100000",
     ]
     options += [f"--trainer.max_time={limit}", "--data.batch_size=1"]
-    assert "test_accuracy" in cli("fit", f"--data.dataset={make_set(BODY)}", *options)
+    assert "test_accuracy" in cli("fit", f"--data.dataset={make_set()}", *options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 def test_a_signal_leaves_a_checkpoint(cli, work, make_set, number):
     long = ["--trainer.max_epochs=100000", "--early_stopping.patience=100000"]
-    process = start(work, "fit", f"--data.dataset={make_set(BODY)}", *SMALL, *long)
+    process = start(work, "fit", f"--data.dataset={make_set()}", *SMALL, *long)
     last = work / "runs/version_0/checkpoints/last.ckpt"
     try:
         end = time.monotonic() + 120
@@ -174,7 +173,7 @@ def largest_file(size):
 
 
 def test_a_full_disk_leaves_the_checkpoint_of_before(cli, make_set):
-    result = cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+    result = cli("fit", f"--data.dataset={make_set()}", *QUICK)
     size = Path(result["checkpoint"]).stat().st_size // 2
     resume = ["--ckpt_path=last", "--trainer.max_epochs=3"]
     with largest_file(size), pytest.raises(SystemExit, match=r"^pyg-diffpool: .*large"):
@@ -184,7 +183,7 @@ def test_a_full_disk_leaves_the_checkpoint_of_before(cli, make_set):
 
 def test_two_processes(cli, work, make_set):
     two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
-    name = make_set(BODY)
+    name = make_set()
     process = start(work, "fit", f"--data.dataset={name}", *QUICK, *two)
     out, text = process.communicate(timeout=300)
     assert process.returncode == 0, text
@@ -228,25 +227,10 @@ def test_with_debug_the_error_itself_is_raised(cli):
 @pytest.mark.parametrize(("extra", "command"), [("train", "fit"), ("plot", "plot")])
 def test_a_missing_extra_ends_in_the_remedy(monkeypatch, cli, make_set, extra, command):
     if command == "plot":
-        cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
+        cli("fit", f"--data.dataset={make_set()}", *QUICK)
     monkeypatch.setitem(_extras.EXTRAS, extra, ("no_such_package",))
+    monkeypatch.setitem(sys.modules, "lightning.fabric.utilities", None)
     sys.modules.pop("pyg_diffpool.train.plot", None)
     text = rf'no_such_package.*pip install "pyg-diffpool\[{extra}\]"'
     with pytest.raises(SystemExit, match=text):
         main([command, "--ckpt_path=best"])
-
-
-def test_plot_draws_the_run(cli, work, make_set):
-    cli("fit", f"--data.dataset={make_set(BODY)}", *QUICK)
-    cli("plot", "--ckpt_path=best", "--num_graphs=2")
-    for name in ("clusters.png", "curves.png"):
-        assert (work / "runs/version_0" / name).stat().st_size > 1000
-
-
-def test_help_names_every_command(cli, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli("--help")
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    for command in ("fit", "validate", "test", "predict", "plot"):
-        assert command in text

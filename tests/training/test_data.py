@@ -7,14 +7,15 @@ import torch
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from torch_geometric.data import Data, InMemoryDataset, OnDiskDataset
 from torch_geometric.datasets import FakeDataset
+from torch_geometric.transforms import ToSparseTensor
 
 from pyg_diffpool.train import GraphDataModule
+from pyg_diffpool.train.data import OneForm
 from pyg_diffpool.train.sets import load_dataset
 from pyg_diffpool.train.splits import check_split, fold_split, split_from_file
 from pyg_diffpool.train.task import (
     check_targets,
     infer_task,
-    metric_inputs,
     task_loss,
     task_metrics,
 )
@@ -124,7 +125,7 @@ def test_labels_that_are_missing_count_nowhere():
     pairs = [(y[k, i].numpy(), out[k, i].numpy()) for i, k in enumerate(known)]
     metrics = task_metrics("multilabel", 4)
     for rows in (slice(i, i + 1) for i in range(40)):  # of graphs one by one
-        metrics.update(*metric_inputs("multilabel", out[rows], y[rows]))
+        metrics.update(out[rows], y[rows])
     result = metrics.compute()
     for name, score in (
         ("average_precision", average_precision_score),
@@ -144,7 +145,7 @@ def test_labels_that_are_missing_count_nowhere():
 def test_a_single_label_has_an_area():
     out, y = torch.tensor([[2.0], [1.0], [-1.0]]), torch.tensor([[1.0], [0.0], [NAN]])
     metrics = task_metrics("multilabel", 1)
-    metrics.update(*metric_inputs("multilabel", out, y))
+    metrics.update(out, y)
     assert metrics.compute()["roc_auc"] == 1
 
 
@@ -154,7 +155,7 @@ def test_r2_does_not_depend_on_the_mean(offset):
     y = torch.randn(200, 2).double()
     out = y + 0.3 * torch.randn(200, 2)
     metrics = task_metrics("regression", 2)
-    metrics.update(*metric_inputs("regression", out + offset, y + offset))
+    metrics.update(out + offset, y + offset)
     expected = r2_score(y.numpy(), out.numpy())
     assert metrics.compute()["r2"].item() == pytest.approx(expected, abs=1e-6)
 
@@ -198,6 +199,15 @@ def test_graphs_without_features_get_their_degrees():
     data.setup("predict")
     assert data.in_channels == 5
     assert dataset[0].x is None
+
+
+def test_a_transposed_adjacency_gives_the_edges_as_they_run():
+    graph = Data(torch.ones(3, 1), torch.tensor([[0, 1], [1, 2]]))
+    graph.edge_weight = torch.tensor([0.5, 2.0])
+    to_sparse = ToSparseTensor(attr="edge_weight", layout=torch.sparse_csr)
+    found = OneForm()(to_sparse(graph.clone()))
+    assert found.edge_index.tolist() == [[0, 1], [1, 2]]
+    assert found.edge_weight.tolist() == [0.5, 2.0]
 
 
 class WithSplit(InMemoryDataset):

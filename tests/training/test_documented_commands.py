@@ -1,5 +1,7 @@
 """The commands of the documentation, as they stand there."""
 
+from pathlib import Path
+
 import pytest
 
 from pages.reading import DOCS, PAGES, commands
@@ -19,11 +21,12 @@ def test_options_exist(arguments, capsys):
 
 
 def test_commands_on_a_run_work(cli, make_set):
-    name = make_set("return super().graph(i)")
-    cli("fit", f"--data.dataset={name}", *QUICK)
+    cli("fit", f"--data.dataset={make_set()}", *QUICK)
     for arguments in ON_A_RUN:
         short = [a if a != "300" else "3" for a in arguments]
         cli(*short)
+    for picture in ("clusters.png", "curves.png"):
+        assert next(Path("runs").rglob(picture)).stat().st_size > 1000
 
 
 def test_the_page_of_the_command_line_shows_all_commands():

@@ -24,26 +24,26 @@ epoch,lr,train/task_loss,val/accuracy,val/baseline_accuracy,val/perplexity_1,val
 
 
 class Model(LightningModule):
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.save_hyperparameters({"task": "classification", "class_names": [*"abc"]})
         self.net = DiffPoolNet(2, 4, 3, [20, 2])
 
-    def forward(self, batch: Data):
+    def forward(self, batch):
         return self.net(batch.x, batch.edge_index, batch=batch.batch)
 
 
 class Cycles(LightningDataModule):
-    def __init__(self, *sizes: int) -> None:
+    def __init__(self, *sizes):
         super().__init__()
         edges = [torch.stack([torch.arange(n), torch.arange(n).roll(1)]) for n in sizes]
         self.graphs = [Data(torch.randn(e.size(1), 2), e, y=e[0, :1]) for e in edges]
 
-    def test_dataloader(self) -> SimpleNamespace:
+    def test_dataloader(self):
         return SimpleNamespace(dataset=self.graphs)
 
 
-def test_pictures_are_written(tmp_path) -> None:
+def test_pictures_are_written(tmp_path):
     log, folder = tmp_path / "metrics.csv", tmp_path / "new"
     log.write_text(LOG)
     paths = plot.plot_run(Model(), Cycles(3, 20, 25), folder, log)
@@ -52,13 +52,13 @@ def test_pictures_are_written(tmp_path) -> None:
     assert plot.plot_run(Model(), Cycles(600), folder, tmp_path / "no") == paths[:1]
 
 
-def test_no_graph_to_draw_is_an_error(tmp_path) -> None:
+def test_no_graph_to_draw_is_an_error(tmp_path):
     for sizes, count in (([30], 0), ([30], -1), ([], 1)):
         with pytest.raises(ValueError, match=f"'num_graphs' {count} of {len(sizes)}"):
             plot.plot_run(Model(), Cycles(*sizes), tmp_path, num_graphs=count)
 
 
-def test_graphs_of_readable_size_are_drawn(tmp_path, monkeypatch) -> None:
+def test_graphs_of_readable_size_are_drawn(tmp_path, monkeypatch):
     sizes: list[int] = []
     monkeypatch.setattr(plot, "_title", lambda data, *_: sizes.append(data.num_nodes))
     plot.plot_run(Model(), Cycles(3, 30, 300, 40, 20, 60), tmp_path, num_graphs=2)
@@ -66,7 +66,7 @@ def test_graphs_of_readable_size_are_drawn(tmp_path, monkeypatch) -> None:
     assert sizes == [30, 60, 3, 4]
 
 
-def test_titles() -> None:
+def test_titles():
     out, labels = torch.tensor([-50, 1.23, 0.536]), [1.0, 1.0, float("nan")]
     for task, y, title in (
         ("classification", [2.0], "true class: 2, predicted: 1 (67%)"),
@@ -81,7 +81,7 @@ def test_titles() -> None:
         assert told == f"7 nodes, {title}"
 
 
-def test_clusters_of_the_composed_assignments() -> None:
+def test_clusters_of_the_composed_assignments():
     first = torch.tensor([[0.6, 0.4, 0.0], [0.0, 0.9, 0.1], [0.1, 0.3, 0.6]])
     second = torch.tensor([[[0.8, 0.2], [0.1, 0.9], [0.5, 0.5]]])
     levels = [SimpleNamespace(assignment=s) for s in (first, second)]
@@ -89,13 +89,13 @@ def test_clusters_of_the_composed_assignments() -> None:
     assert [c.tolist() for c in plot.hard_clusters(levels)] == [[0, 1, 2], [0, 1, 1]]
 
 
-def test_a_layout_separates_nodes_and_components() -> None:
+def test_a_layout_separates_nodes_and_components():
     net = nx.disjoint_union_all([nx.star_graph(4), nx.star_graph(5), nx.empty_graph(2)])
     places = torch.tensor([*plot._places(net).values()])
     assert (torch.cdist(places, places) + torch.eye(len(net))).min() > 0.05
 
 
-def test_curves(tmp_path) -> None:
+def test_curves(tmp_path):
     log = tmp_path / "metrics.csv"
     log.write_text(LOG)
     panels = plot._draw_curves(log).axes
@@ -108,7 +108,7 @@ def test_curves(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("row", ["0,x", "0,1,2", "0.5,1", "\0,1", "\xff", ""])
-def test_an_empty_or_damaged_log_is_an_error(tmp_path, row) -> None:
+def test_an_empty_or_damaged_log_is_an_error(tmp_path, row):
     log = tmp_path / "metrics.csv"
     log.write_text(f"epoch,val/r2\n{row}\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"Expected .*metrics\.csv"):

@@ -2,16 +2,15 @@
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-import torch_geometric
+from jsonargparse import auto_cli
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
@@ -20,12 +19,11 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from pyg_diffpool.train.data import GraphDataModule
 from pyg_diffpool.train.module import DiffPoolModule
-from pyg_diffpool.train.task import describe_output, name_columns
 
 MONITOR = {"monitor": "val/score", "mode": "max"}
 # What data tell unless it is given; a `config.yaml` has it as null.
@@ -63,7 +61,6 @@ class PredictionWriter(BasePredictionWriter):
         predictions: Sequence[Tensor],
         batch_indices: Sequence[Any],
     ) -> None:
-        """Write the file."""
         del batch_indices
         data: GraphDataModule = trainer.datamodule  # type: ignore[attr-defined]
         rows = list(_rows(pl_module, data, torch.cat([*predictions]).cpu()))
@@ -82,12 +79,30 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     task, names = model.hparams["task"], model.hparams["class_names"]
     for i, (values, y) in enumerate(zip(out, data.targets, strict=False)):
+        row: dict[str, Any] = {"graph": i}
         truth = [None] if y is None else y[0].tolist()
         if task == "classification":
+            probability, best = values.softmax(-1).max(-1)
+            row |= {"predicted": str(names[int(best)])}
+            row |= {"probability": round(float(probability), 6)}
             known: dict[Any, Any] = dict(enumerate(data.class_names or names))
             truth = [known.get(label, label) for label in truth]
-        row = {"graph": i, **describe_output(task, values, names)}
-        yield row | name_columns("true", truth)
+        else:
+            values = values.sigmoid() if task == "multilabel" else values
+            row |= _columns("predicted", [float(f"{v:.9g}") for v in values.tolist()])
+        yield row | _columns("true", truth)
+
+
+def _columns(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """A column, or `name_0`, ... of several; empty where a value is not finite."""
+    plain = [_finite(value) for value in values]
+    if len(plain) == 1:
+        return {name: plain[0]}
+    return {f"{name}_{i}": value for i, value in enumerate(plain)}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 class DiffPoolCLI(LightningCLI):
@@ -127,50 +142,36 @@ class DiffPoolCLI(LightningCLI):
         parser.set_defaults({f"early_stopping.{k}": v for k, v in stop.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and find the file of `--ckpt_path last` or `best`."""
+        """Parse, and once more with the options of the checkpoint as defaults."""
         self.config = parser.parse_args(args)
-        required = f"--early_stopping.monitor={MONITOR['monitor']}"
-        self._given = parser.parse_args([*args, required], defaults=False)
-        options = self.config[self.config.subcommand]
-        if options.get("ckpt_path") in ("last", "best"):
-            root = Path(options.trainer.default_root_dir)
-            options.ckpt_path = str(newest_checkpoint(root, options.ckpt_path))
-
-    def _parse_ckpt_path(self) -> None:
-        """Take the options of the checkpoint, then again those that were given."""
         name = self.config.subcommand
-        path = self.config[name].get("ckpt_path")
-        if path is None:
-            if name != "fit":
-                raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
-            return
-        given = self._given[name].as_dict()
-        stored = read_options(path)
-        if not {"dataset"} & (stored["data"].keys() | given.get("data", {}).keys()):
+        options = self.config[name]
+        path = find_checkpoint(options.ckpt_path, options.trainer.default_root_dir)
+        if path is not None:
+            stored = read_options(path)
+            self._subcommand_parsers[name].set_defaults(stored)
+            self.config = parser.parse_args(args)
+            options = self.config[name]
+            options.ckpt_path = path
+            for told in TOLD:
+                if options.model[told] is None:
+                    options.model[told] = stored[f"model.{told}"]
+        elif name != "fit":
+            raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
+        if options.data.dataset is None:
             raise ValueError(
                 f"Expected '--data.dataset' (got none, as '{path}' was made of a data "
                 "set without a name)."
             )
-        for part, options in stored.items():
-            typed = {
-                k: v
-                for k, v in given.get(part, {}).items()
-                if v is not None or k not in TOLD
-            }
-            merged = {name: {part: options | typed}}
-            self.config = self.parser.parse_object(merged, self.config)
-
-    def before_instantiate_classes(self) -> None:
-        """Ask for the mode of a score that is not our own."""
-        name = str(self.subcommand)
-        config, given = self.config[name], self._given[name]
         for part in ("checkpoint", "early_stopping"):
-            own = config[part].monitor == MONITOR["monitor"]
-            if not own and given.get(f"{part}.mode") is None:
+            monitor, mode = options[part].monitor, options[part].mode
+            if mode == MONITOR["mode"] and str(monitor).endswith(("loss", "mae")):
                 raise ValueError(
-                    f"Expected '--{part}.mode', min or max, with another score (got "
-                    f"{config[part].monitor} alone)."
+                    f"Expected '--{part}.mode' min for {monitor} (got {mode})."
                 )
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing is left to do: its options would go before those that are typed."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs to CSV and TensorBoard, if it fits and none is chosen."""
@@ -193,7 +194,6 @@ class DiffPoolCLI(LightningCLI):
     before_validate = before_predict = before_test
 
     def before_fit(self) -> None:
-        """Start the clock."""
         self._start = perf_counter()
 
     def after_fit(self) -> None:
@@ -213,7 +213,6 @@ class DiffPoolCLI(LightningCLI):
             self._print(run, best)
 
     def after_test(self) -> None:
-        """Print the metrics."""
         path = self.config[self.subcommand].ckpt_path
         self._print(self.trainer.callback_metrics, path)
 
@@ -222,37 +221,33 @@ class DiffPoolCLI(LightningCLI):
     def _print(self, values: Mapping[str, Any], checkpoint: str | None) -> None:
         """One line of JSON, in which what is not finite is null."""
         data = self.datamodule.hparams
-        rounded = {k.replace("/", "_"): round(float(v), 6) for k, v in values.items()}
-        epochs = {k: int(v) for k, v in rounded.items() if k == "epochs"}
         result = {
             "dataset": data.get("dataset"),
             "fold": data["fold"],
             "seed": self.config[self.subcommand].seed_everything,
-            **{k: v if math.isfinite(v) else None for k, v in rounded.items()},
-            **epochs,
             "checkpoint": checkpoint,
-            "torch": torch.__version__,
-            "torch_geometric": torch_geometric.__version__,
-            "pyg_diffpool": version("pyg-diffpool"),
         }
+        for name, value in values.items():
+            number = value if isinstance(value, int) else round(float(value), 6)
+            result[name.replace("/", "_")] = _finite(number)
         sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
 
 
 def _loggers(root: str) -> list[Logger]:
     log = CSVLogger(root, name="")
-    if getattr(rank_zero_only, "rank", 0) == 0:
-        # Now, so that a run that starts beside this one takes another folder.
-        Path(log.log_dir).mkdir(parents=True)
     return [log, TensorBoardLogger(root, name="", version=f"version_{log.version}")]
 
 
-def newest_checkpoint(root: Path, name: str) -> Path:
-    """The newest `last` or `best` checkpoint in the folder of all runs.
+def find_checkpoint(name: str | None, root: str) -> str | None:
+    """A path, or the newest `last` or `best` checkpoint in the folder of all runs.
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If there are several best ones.
     """
-    found = sorted(root.rglob(f"{name}*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if name not in ("last", "best"):
+        return name
+    found = sorted(Path(root).rglob(f"{name}*.ckpt"), key=lambda p: p.stat().st_mtime)
     if not found:
         raise FileNotFoundError(
             f"Expected a checkpoint {name}.ckpt below '{root}' (got none). Give its "
@@ -264,19 +259,19 @@ def newest_checkpoint(root: Path, name: str) -> Path:
             f"Expected one {name}.ckpt in '{same[0].parent}' (got {len(same)} that "
             "begin so). Give the path of one."
         )
-    return found[-1]
+    return str(found[-1])
 
 
 def read_options(path: str) -> dict[str, Any]:
-    """The options of model and data in a checkpoint.
+    """The options of model and data in a checkpoint, as `model.lr`, `data.fold`, ...
 
     Raises:
         ValueError: If it cannot be read, or is none of this package.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        data = content["datamodule_hyper_parameters"]
-        return {"model": content["hyper_parameters"], "data": data}
+        data = {"dataset": None} | content["datamodule_hyper_parameters"]
+        model = content["hyper_parameters"]
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -284,6 +279,16 @@ def read_options(path: str) -> dict[str, Any]:
             f"Expected a checkpoint of 'pyg-diffpool fit' (got '{path}', "
             f"{type(error).__name__}: {error})."
         ) from error
+    options = {f"model.{name}": value for name, value in model.items()}
+    return options | {f"data.{name}": value for name, value in data.items()}
+
+
+def run(args: list[str]) -> None:
+    """Run a command."""
+    if args[:1] == ["plot"]:
+        auto_cli(plot, args=args[1:], as_positional=False, exit_on_error=False)
+    else:
+        DiffPoolCLI(args)
 
 
 def plot(
@@ -302,10 +307,9 @@ def plot(
     """
     from pyg_diffpool.train.plot import plot_run
 
-    path = Path(ckpt_path)
-    if ckpt_path in ("last", "best"):
-        path = newest_checkpoint(Path(default_root_dir), ckpt_path)
-    data = GraphDataModule(**read_options(str(path))["data"])
+    path = Path(find_checkpoint(ckpt_path, default_root_dir) or "")
+    read_options(str(path))
+    data = GraphDataModule.load_from_checkpoint(path)
     model = DiffPoolModule.load_from_checkpoint(path, map_location="cpu")
     run = path.parent.parent
     folder = run if out is None else Path(out)

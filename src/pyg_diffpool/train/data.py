@@ -16,6 +16,8 @@ from torch_geometric.utils import to_edge_index
 from pyg_diffpool.train.sets import load_dataset
 from pyg_diffpool.train.splits import Split, check_split, fold_split, split_from_file
 
+KEPT = ["x", "edge_index", "edge_weight", "edge_attr", "clusters", "duplicate_group"]
+
 
 class GraphDataModule(LightningDataModule):
     """Graphs with a class, several labels or numbers each, in three parts.
@@ -39,7 +41,6 @@ class GraphDataModule(LightningDataModule):
         num_workers: Processes that load graphs. (default: `0`)
 
     Raises:
-        TypeError: In `setup`, if a dtype is wrong; names the graph.
         ValueError: In `setup`, if a graph or the split is wrong; names the graph.
 
     Example:
@@ -82,15 +83,12 @@ class GraphDataModule(LightningDataModule):
             self.split = self._make_split()
 
     def train_dataloader(self) -> DataLoader:
-        """The training graphs in random order."""
         return self._loader(self.part("train"), shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
-        """The validation graphs in their order."""
         return self._loader(self.part("val"))
 
     def test_dataloader(self) -> DataLoader:
-        """The test graphs in their order."""
         return self._loader(self.part("test"))
 
     def predict_dataloader(self) -> DataLoader:
@@ -109,15 +107,27 @@ class GraphDataModule(LightningDataModule):
             ValueError: If graphs would be tested that were trained on.
         """
         now, trainer = self.state_dict(), self.trainer
-        differ = [name for name in now if now[name] != state_dict[name]]
         fits = trainer is not None and trainer.state.fn == "fit"
-        same_set = now["dataset"] is not None and "dataset" not in differ
-        if differ and (fits or same_set):
-            name = differ[0]
-            raise ValueError(
-                f"Expected '{name}' to be {state_dict[name]} as in the checkpoint (got "
-                f"{now[name]}), whose training graphs would be tested. Train anew."
-            )
+        same_set = (
+            now["dataset"] is not None and now["dataset"] == state_dict["dataset"]
+        )
+        for name, before in state_dict.items():
+            if now[name] != before and (fits or same_set):
+                raise ValueError(
+                    f"Expected '{name}' to be {before} as in the checkpoint (got "
+                    f"{now[name]}), whose training graphs would be tested. Train anew."
+                )
+
+    def known_targets(self) -> Tensor:
+        """The targets of all graphs that have one, `[B, T]`.
+
+        Raises:
+            ValueError: If none has.
+        """
+        known = [y for y in self.targets if y is not None]
+        if not known:
+            raise ValueError("Expected 'y' in the graphs (got none in any).")
+        return torch.cat(known)
 
     def part(self, name: str) -> Subset[Data]:
         """The graphs of the part `"train"`, `"val"` or `"test"`."""
@@ -150,8 +160,7 @@ class GraphDataModule(LightningDataModule):
             self.targets.append(graph.y)
             groups.append(graph.get("duplicate_group"))
         self._groups = None if None in groups else torch.cat(groups)
-        missing = sum(y is None for y in self.targets)
-        if missing:
+        if missing := self.targets.count(None):
             rank_zero_warn(f"{missing} of {len(dataset)} graphs have no 'y'.")
         self.in_channels: int | list[int] = first.x.size(1)
         if not first.x.is_floating_point():
@@ -162,14 +171,10 @@ class GraphDataModule(LightningDataModule):
         self.dataset = dataset
 
     def _make_split(self) -> Split:
-        n, fold, file = (
-            len(self.dataset),
-            self.hparams["fold"],
-            self.hparams["split_file"],
-        )
+        n, fold = len(self.dataset), self.hparams["fold"]
         own = getattr(self.dataset, "get_idx_split", None)
-        if file is not None:
-            split = split_from_file(file, n, fold)
+        if self.hparams["split_file"] is not None:
+            split = split_from_file(self.hparams["split_file"], n, fold)
         elif own is not None and fold is None:
             split = check_split(own(), n)
         else:
@@ -183,16 +188,14 @@ class GraphDataModule(LightningDataModule):
 
     def _make_fold(self, fold: int) -> Split:
         """A round of cross-validation among the graphs that have a target."""
-        known = [i for i, y in enumerate(self.targets) if y is not None]
-        if not known:
-            raise ValueError("Expected 'y' in the graphs (got none in any).")
-        y = torch.cat([y for y in self.targets if y is not None]).squeeze(1)
+        y = self.known_targets().squeeze(1)
+        known = torch.tensor([i for i, y in enumerate(self.targets) if y is not None])
         no_class = y.dim() > 1 or y.is_floating_point() or int(y.min()) < 0
-        classes = None if no_class else y
-        count, seed = self.hparams["num_folds"], self.hparams["seed"]
         groups = None if self._groups is None else self._groups[known]
+        count, seed = self.hparams["num_folds"], self.hparams["seed"]
+        classes = None if no_class else y
         split = fold_split(classes, len(known), fold, count, seed, groups)
-        return {name: torch.tensor(known)[part] for name, part in split.items()}
+        return {name: known[part] for name, part in split.items()}
 
 
 class OneForm(BaseTransform):
@@ -202,18 +205,9 @@ class OneForm(BaseTransform):
     for a class of -1 or -100; `adj_t` becomes `edge_index` and `edge_weight`.
     """
 
-    kept = (
-        "x",
-        "edge_index",
-        "edge_weight",
-        "edge_attr",
-        "clusters",
-        "duplicate_group",
-    )
-
     def forward(self, data: Data) -> Data:
         """A graph of the attributes that are read."""
-        values = {name: data.get(name) for name in self.kept}
+        values = {name: data.get(name) for name in KEPT}
         graph = Data(**{k: v for k, v in values.items() if v is not None})
         if graph.edge_index is None and data.get("adj_t") is not None:
             edge_index, graph.edge_weight = to_edge_index(data.adj_t)
@@ -224,6 +218,7 @@ class OneForm(BaseTransform):
             graph.num_nodes = data.num_nodes
             graph = LocalDegreeProfile()(graph)
         graph.x = _widened(graph.x)
+        graph.x = graph.x.unsqueeze(-1) if graph.x.dim() == 1 else graph.x
         if data.get("y") is not None:
             y = _widened(torch.as_tensor(data.y)).view(1, -1)
             missing = y.tolist() in ([[-1]], [[-100]]) and not y.is_floating_point()
@@ -239,38 +234,33 @@ def check_graph(graph: Data, first: Data, i: int) -> None:
     """Check graph `i` for itself and beside the first one.
 
     Raises:
-        TypeError: If `x` is of another kind than in the first graph.
-        ValueError: If a shape, an edge or a number is wrong.
+        ValueError: If a shape, a kind of numbers, an edge or a number is wrong.
     """
     try:
         graph.validate()
     except ValueError as error:
         raise ValueError(f"Expected a valid graph {i} (got: {error}).") from error
-    if graph.x.dim() != 2:
-        raise ValueError(
-            f"Expected 'x' [n, F] in graph {i} (got {list(graph.x.shape)})."
-        )
-    if graph.x.is_floating_point() != first.x.is_floating_point():
-        raise TypeError(
-            f"Expected 'x' in {first.x.dtype} in graph {i} (got {graph.x.dtype})."
-        )
     e = graph.num_edges
     rows = {"x": len(graph.x), "edge_weight": e, "edge_attr": e, "y": 1}
     for name, count in rows.items():
-        value, other = graph.get(name), first.get(name)
-        if name != "y" and (value is None) != (other is None):
+        value, like = graph.get(name), first.get(name)
+        like = value if name == "y" and like is None else like
+        if value is None and (like is None or name == "y"):
+            continue
+        if value is None or like is None:
             raise ValueError(
                 f"Expected '{name}' in all graphs or none (got graph {i})."
             )
-        if value is None:
-            continue
-        shape = [count, *(value if other is None else other).shape[1:]]
-        if list(value.shape) != shape:
-            got = list(value.shape)
-            raise ValueError(f"Expected '{name}' {shape} in graph {i} (got {got}).")
-        good = value.float().isfinite()
-        good |= value.isnan() if name == "y" else False
-        good &= value >= 0 if name == "x" and not value.is_floating_point() else True
+        shape, is_x = [count, *like.shape[1:]], name == "x"
+        same_kind = value.is_floating_point() == like.is_floating_point()
+        if list(value.shape) != shape or (is_x and not same_kind):
+            got = f"{list(value.shape)} in {value.dtype}"
+            raise ValueError(
+                f"Expected '{name}' {shape} in {like.dtype} in graph {i} (got {got})."
+            )
+        good = value.float().isfinite() | (value.isnan() & (name == "y"))
+        if is_x and not value.is_floating_point():
+            good &= value >= 0
         if not bool(good.all()):
             at = (~good).nonzero()[0].tolist()
             raise ValueError(

@@ -16,7 +16,7 @@ def describe_data(data: GraphDataModule, own: Mapping[str, Any]) -> dict[str, An
     Raises:
         ValueError: If the targets are not of the task, or classes have no names.
     """
-    y = _targets(data)
+    y = data.known_targets()
     task = own.get("task") or infer_task(y)
     check_targets(task, y)
     names = None
@@ -38,13 +38,11 @@ def describe_data(data: GraphDataModule, own: Mapping[str, Any]) -> dict[str, An
     return {k: v if own.get(k) is None else own[k] for k, v in found.items()}
 
 
-def match_data(
-    data: GraphDataModule, own: Mapping[str, Any], stage: str
-) -> Tensor | None:
-    """The class in training, `[C]`, of each class of the data.
+def check_features(data: GraphDataModule, own: Mapping[str, Any]) -> None:
+    """Check that features are those of the training, or fewer of their categories.
 
     Raises:
-        ValueError: If features or targets are other than in training.
+        ValueError: If they are not.
     """
     here, trained = data.in_channels, own["in_channels"]
     fits = here == trained
@@ -56,9 +54,15 @@ def match_data(
             f"edges in {own['label_ranges']}, as in training (got {here} and "
             f"{data.label_ranges})."
         )
-    if stage == "predict":
-        return None
-    y, c = _targets(data), own["out_channels"]
+
+
+def match_classes(data: GraphDataModule, own: Mapping[str, Any]) -> Tensor | None:
+    """The class in training, `[C]`, of each class of the data.
+
+    Raises:
+        ValueError: If the targets are others than in training.
+    """
+    y, c = data.known_targets(), own["out_channels"]
     check_targets(own["task"], y)
     if own["task"] != "classification":
         if y.size(1) != c:
@@ -70,10 +74,3 @@ def match_data(
         got = f"{names}, and 'y' up to {int(y.max())}"
         raise ValueError(f"Expected the classes of the training, {known} (got {got}).")
     return torch.tensor([known.index(name) for name in names])
-
-
-def _targets(data: GraphDataModule) -> Tensor:
-    known = [y for y in data.targets if y is not None]
-    if not known:
-        raise ValueError("Expected 'y' in the graphs (got none in any).")
-    return torch.cat(known)

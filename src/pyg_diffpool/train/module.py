@@ -1,6 +1,6 @@
 """A `DiffPoolNet` with its loss, metrics, optimiser and what was fitted."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from json import dumps
 from typing import Any
@@ -22,14 +22,8 @@ from pyg_diffpool.models import DiffPoolNet
 from pyg_diffpool.output import DiffPoolNetOutput
 from pyg_diffpool.readout import perplexities
 from pyg_diffpool.train.data import GraphDataModule
-from pyg_diffpool.train.matching import describe_data, match_data
-from pyg_diffpool.train.task import (
-    SCORES,
-    Task,
-    metric_inputs,
-    task_loss,
-    task_metrics,
-)
+from pyg_diffpool.train.matching import check_features, describe_data, match_classes
+from pyg_diffpool.train.task import SCORES, Task, task_loss, task_metrics
 
 STAGES = ("train", "val", "test")
 
@@ -124,11 +118,9 @@ class DiffPoolModule(LightningModule):
         self.target_scale = Scale(c)
         self.prior: Tensor
         self.register_buffer("prior", torch.zeros(c))
-        metrics, names = task_metrics(own["task"], c), ("", "baseline_")
-        prefixes = [f"{stage}/{name}" for stage in STAGES for name in names]
-        self.metrics = ModuleDict(
-            {prefix: metrics.clone(prefix) for prefix in prefixes}
-        )
+        metrics = task_metrics(own["task"], c)
+        names = [f"{stage}/{kind}" for stage in STAGES for kind in ("", "baseline_")]
+        self.metrics = ModuleDict({name: metrics.clone(name) for name in names})
 
     def make_net(self) -> Module:
         """The network, called as :class:`~pyg_diffpool.DiffPoolNet` is."""
@@ -154,7 +146,9 @@ class DiffPoolModule(LightningModule):
                 self.hparams.update(describe_data(data, self.hparams))
             if not known:
                 self._build()
-            self._classes = match_data(data, self.hparams, stage)
+            check_features(data, self.hparams)
+            if stage != "predict":
+                self._classes = match_classes(data, self.hparams)
             if stage == "fit":
                 self._fit_scales(data)
         elif not known:
@@ -167,11 +161,11 @@ class DiffPoolModule(LightningModule):
         """Measure the training graphs; a checkpoint that is resumed goes before it."""
         train = data.split["train"].tolist()
         if len(self.feature_scale.mean):
-            self.feature_scale.fit(data.dataset[i].x for i in train)
+            self.feature_scale.fit(torch.cat([data.dataset[i].x for i in train]))
         known = [data.targets[i] for i in train]
         y = self._target(torch.cat([y for y in known if y is not None]))
         if self.hparams["task"] == "regression":
-            self.target_scale.fit([y])
+            self.target_scale.fit(y)
         elif self.hparams["task"] == "classification":
             self.prior = F.one_hot(y.bincount().argmax(), len(self.prior)).float()
 
@@ -202,15 +196,12 @@ class DiffPoolModule(LightningModule):
         return replace(output, out=self.target_scale.invert(out))
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """The loss of a training mini-batch."""
         return self._step("train", batch)
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
-        """Log loss and metrics of a validation mini-batch."""
         self._step("val", batch)
 
     def test_step(self, batch: Data, batch_idx: int) -> None:
-        """Log loss and metrics of a test mini-batch."""
         self._step("test", batch)
 
     def predict_step(self, batch: Data, batch_idx: int) -> Any:
@@ -222,21 +213,23 @@ class DiffPoolModule(LightningModule):
         out, y = output.out, self._target(batch.y)
         error = task_loss(task, out, y, self.target_scale)
         loss: Tensor = error + output.auxiliary_loss
-        used = perplexities(output.levels, batch.batch, batch.num_graphs)
         values: dict[str, Any] = {
             "loss": loss,
             "task_loss": error,
             "link_loss": output.link_loss,
             "entropy_loss": output.entropy_loss,
-            **{f"perplexity_{i}": value for i, value in enumerate(used, start=1)},
         }
+        used = perplexities(output.levels, batch.batch, batch.num_graphs)
+        values |= {f"perplexity_{i}": value for i, value in enumerate(used, start=1)}
         logged = {f"{stage}/{name}": value for name, value in values.items()}
-        prior = self.target_scale.invert(self.prior.float()).expand_as(out)
-        for name, prediction in (("", out), ("baseline_", prior)):
-            if name == "" or self._has_prior:
-                metrics: Any = self.metrics[f"{stage}/{name}"]
-                metrics.update(*metric_inputs(task, prediction, y))
-                logged |= dict(metrics.items())
+        predictions = {"": out}
+        if self._has_prior:
+            prior = self.target_scale.invert(self.prior.float())
+            predictions["baseline_"] = prior.expand_as(out)
+        for kind, prediction in predictions.items():
+            metrics: Any = self.metrics[f"{stage}/{kind}"]
+            metrics.update(prediction.contiguous(), y)
+            logged |= dict(metrics.items())
         logged[f"{stage}/score"] = logged[f"{stage}/{SCORES[task]}"]
         self.log_dict(
             logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(y)
@@ -259,11 +252,13 @@ class DiffPoolModule(LightningModule):
         if own["lr_patience"] is None:
             return optimizer
         plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=own["lr_patience"])
-        schedule: dict[str, Any] = {"scheduler": plateau, "monitor": "val/loss"}
-        schedule["strict"] = False
-        schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
-        both: Any = {"optimizer": optimizer, "lr_scheduler": schedule}
-        return both  # type: ignore[no-any-return]
+        schedule: Any = {
+            "scheduler": plateau,
+            "monitor": "val/loss",
+            "strict": False,
+            "frequency": self.trainer.check_val_every_n_epoch or 1,
+        }
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other options, which would go before those given.
@@ -271,18 +266,20 @@ class DiffPoolModule(LightningModule):
         Raises:
             ValueError: If options differ; names them.
         """
-        before, now = checkpoint["hyper_parameters"], self.hparams
-        pairs = [(name, before.get(name), now[name]) for name in now]
+        before, now = dict(checkpoint["hyper_parameters"]), dict(self.hparams)
         trainer: Any = self._trainer
         for callback in trainer.callbacks if trainer else ():
-            state = checkpoint.get("callbacks", {}).get(callback.state_key, {})
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
             if isinstance(callback, EarlyStopping) and state:
-                pairs.append(("patience", state["patience"], callback.patience))
-        for name, old, new in pairs:
-            if dumps(old) != dumps(new):
+                before["patience"], now["patience"] = (
+                    state["patience"],
+                    callback.patience,
+                )
+        for name, new in now.items():
+            if dumps(before.get(name)) != dumps(new):
                 raise ValueError(
-                    f"Expected '{name}' to be {old} as in the checkpoint (got {new}). "
-                    "Give the same value, or train anew."
+                    f"Expected '{name}' to be {before.get(name)} as in the checkpoint "
+                    f"(got {new}). Give the same value, or train anew."
                 )
 
 
@@ -297,18 +294,14 @@ class Scale(Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
 
-    def fit(self, parts: Iterable[Tensor]) -> None:
+    def fit(self, values: Tensor) -> None:
         """Measure columns `[n, C]`; those of zeros and ones alone keep their values."""
-        scaler, binary = StandardScaler(), torch.tensor(True)
-        for part in parts:
-            if len(part):
-                scaler.partial_fit(part.double().numpy())
-                binary = binary & ((part == 0) | (part == 1)).all(0)
-        if not hasattr(scaler, "mean_"):  # no node in any graph
-            return
-        mean, std = (torch.from_numpy(v) for v in (scaler.mean_, scaler.scale_))
-        self.mean = mean.where(~binary, 0.0).float()
-        self.std = std.where(~binary, 1.0).float()
+        if len(values):
+            scaler = StandardScaler().fit(values.double().numpy())
+            mean, std = (torch.from_numpy(v) for v in (scaler.mean_, scaler.scale_))
+            kept = ((values == 0) | (values == 1)).all(0)
+            self.mean = mean.masked_fill(kept, 0.0).float()
+            self.std = std.masked_fill(kept, 1.0).float()
 
     def forward(self, values: Tensor) -> Tensor:
         """Scaled columns, in the dtype of `values`."""
@@ -317,7 +310,6 @@ class Scale(Module):
         return ((values - self.mean) / self.std).to(values.dtype)
 
     def invert(self, values: Tensor) -> Tensor:
-        """Undo `forward`."""
         return values * self.std + self.mean
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Scale":

@@ -1,18 +1,13 @@
 """What is to be told of a graph: loss, metrics, baseline."""
 
-from collections.abc import Callable, Sequence
-from math import isfinite
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MultilabelAUROC,
-    MultilabelAveragePrecision,
-)
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import (
     binary_auroc,
     binary_average_precision,
@@ -21,32 +16,6 @@ from torchmetrics.regression import MeanAbsoluteError, R2Score
 from torchmetrics.utilities.data import dim_zero_cat
 
 Task = Literal["classification", "multilabel", "regression"]
-
-
-def infer_task(
-    y: Tensor,  # [B, T]
-) -> Task:
-    """The task of targets.
-
-    A single whole number is a class; zeros and ones, some of which may be missing as
-    NaN, are labels; all else is to be regressed.
-
-    Raises:
-        ValueError: If several whole numbers a graph are other than zeros and ones.
-    """
-    if y.size(1) == 1 and not y.is_floating_point():
-        return "classification"
-    if _is_binary(y):
-        return "multilabel"
-    if y.is_floating_point():
-        return "regression"
-    raise ValueError(
-        "Expected 'y' with one class, several labels of 0 and 1, or floats for "
-        f"regression (got whole numbers from {int(y.min())} to {int(y.max())} in "
-        f"{y.size(1)} columns)."
-    )
-
-
 # The metric by which epochs are compared, the larger the better.
 SCORES: dict[Task, str] = {
     "classification": "accuracy",
@@ -55,8 +24,25 @@ SCORES: dict[Task, str] = {
 }
 
 
-def _is_binary(y: Tensor) -> bool:
-    return bool(((y == 0) | (y == 1) | y.isnan()).all())
+def infer_task(
+    y: Tensor,  # [B, T]
+) -> Task:
+    """The task of targets.
+
+    A single whole number is a class; zeros and ones, some of which may be missing as
+    NaN, are labels; other floats are to be regressed.
+    """
+    if y.size(1) == 1 and not y.is_floating_point():
+        return "classification"
+    numbers = y.is_floating_point() and not _fits("multilabel", y)
+    return "regression" if numbers else "multilabel"
+
+
+def _fits(task: Task, y: Tensor) -> bool:
+    if task == "classification":
+        return y.size(1) == 1 and bool(((y == y.round()) & (y >= 0)).all())
+    good = ~y.isnan() if task == "regression" else (y == 0) | (y == 1) | y.isnan()
+    return bool(good.all())
 
 
 def check_targets(
@@ -68,17 +54,12 @@ def check_targets(
     Raises:
         ValueError: If they are not.
     """
-    wrong = {
-        "classification": y.size(1) > 1 or bool((y != y.round()).any() | (y < 0).any()),
-        "multilabel": not _is_binary(y),
-        "regression": bool(y.isnan().any()),
-    }
-    if y.numel() == 0 or wrong[task]:
-        low, high = y.nan_to_num(-1).aminmax() if y.numel() else (y.sum(), y.sum())
+    if not _fits(task, y):
+        low, high = y.nan_to_num(-1).aminmax()
         raise ValueError(
-            f"Expected 'y' for {task}, one class from 0, labels of 0, 1 or NaN, or "
-            f"numbers (got {y.size(1)} columns from {low:g} to {high:g}, NaN as -1). "
-            "Choose another 'task'."
+            f"Expected 'y' for {task}: one class from 0, several labels of 0, 1 or NaN,"
+            f" or floats (got {y.size(1)} columns from {low:g} to {high:g}, NaN as -1)."
+            " Choose another 'task'."
         )
 
 
@@ -101,25 +82,13 @@ def task_loss(
 
 def task_metrics(task: Task, out_channels: int) -> MetricCollection:
     """The metrics of a task, by name."""
+    metrics: dict[str, Any] = {"mae": MeanAbsoluteError(), "r2": R2()}
     if task == "classification":
-        accuracy = MulticlassAccuracy(out_channels, average="micro")
-        return MetricCollection({"accuracy": accuracy})
-    if task == "regression":
-        return MetricCollection({"mae": MeanAbsoluteError(), "r2": R2()})
-    scores = {"average_precision": AveragePrecision, "roc_auc": AUROC}
-    options: dict[str, Any] = {"ignore_index": -1}
-    labels = max(2, out_channels)
-    return MetricCollection({k: m(labels, **options) for k, m in scores.items()})
-
-
-def metric_inputs(task: Task, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """What the metrics read: probabilities, labels of -1 where they are not known."""
-    if task == "classification":
-        return out, y
-    if task == "regression":
-        return out.contiguous(), y
-    more = (0, 1) if y.size(1) == 1 else (0, 0)  # they want two labels at least
-    return F.pad(out.sigmoid(), more), F.pad(y.nan_to_num(-1).long(), more, value=-1)
+        metrics = {"accuracy": MulticlassAccuracy(out_channels, average="micro")}
+    elif task == "multilabel":
+        metrics = {"average_precision": OverLabels(binary_average_precision)}
+        metrics["roc_auc"] = OverLabels(binary_auroc)
+    return MetricCollection(metrics)
 
 
 class R2(R2Score):
@@ -136,57 +105,39 @@ class R2(R2Score):
         self.set_dtype(torch.float64)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Add graphs."""
         super().update(preds.double(), target.double())
 
     def compute(self) -> Tensor:
-        """The mean over targets."""
         one = int(self.total) < 2
         return self.total.new_tensor(float("nan")) if one else super().compute()
 
 
-class AveragePrecision(MultilabelAveragePrecision):
-    """Area under precision over recall, the mean over labels."""
+class OverLabels(Metric):
+    """A score of one label, the mean over labels that some graphs have and some not.
 
-    def compute(self) -> Any:
-        """The mean over labels that some graphs have and some have not."""
-        return _mean_over_labels(binary_average_precision, self.preds, self.target)
+    As OGB has it; torchmetrics counts 0 for a label that none has.
+    """
 
+    preds: Any
+    target: Any
 
-class AUROC(MultilabelAUROC):
-    """Area under the rate of true over that of false positives, likewise."""
+    def __init__(self, score: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.score = score
+        self.add_state("preds", [], "cat")
+        self.add_state("target", [], "cat")
 
-    def compute(self) -> Any:
-        """The mean over labels that some graphs have and some have not."""
-        return _mean_over_labels(binary_auroc, self.preds, self.target)
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add graphs, `[B, C]` and `[B, C]`, whose missing labels are NaN."""
+        self.preds.append(preds.detach())
+        self.target.append(target)
 
-
-def _mean_over_labels(score: Callable[..., Tensor], preds: Any, target: Any) -> Tensor:
-    """As OGB has it; torchmetrics counts an area of 0 for a label that none has."""
-    scores = []
-    for p, t in zip(dim_zero_cat(preds).T, dim_zero_cat(target).T, strict=True):
-        if bool((t == 1).any() & (t == 0).any()):
-            scores.append(score(p[t >= 0], t[t >= 0]))
-    return torch.stack(scores).mean() if scores else torch.tensor(float("nan"))
-
-
-def describe_output(
-    task: Task,
-    out: Tensor,  # [C]
-    class_names: Sequence[str] | None,
-) -> dict[str, Any]:
-    """The columns of a prediction: class and probability, probabilities, or values."""
-    if task == "classification":
-        probability, best = out.softmax(-1).max(-1)
-        name = str(int(best)) if class_names is None else str(class_names[int(best)])
-        return {"predicted": name, "probability": round(float(probability), 6)}
-    values = out.sigmoid() if task == "multilabel" else out
-    return name_columns("predicted", [float(f"{float(v):.9g}") for v in values])
-
-
-def name_columns(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """A column, or `name_0`, ... of several; empty where a value is not finite."""
-    plain = [None if isinstance(v, float) and not isfinite(v) else v for v in values]
-    if len(plain) == 1:
-        return {name: plain[0]}
-    return {f"{name}_{i}": value for i, value in enumerate(plain)}
+    def compute(self) -> Tensor:
+        """The mean, NaN if there is no such label."""
+        scores = []
+        columns = dim_zero_cat(self.preds).T, dim_zero_cat(self.target).T
+        for p, t in zip(*columns, strict=True):
+            p, t = p[~t.isnan()], t[~t.isnan()].long()
+            if len(t.unique()) == 2:
+                scores.append(self.score(p, t))
+        return torch.stack(scores).mean() if scores else torch.tensor(float("nan"))
