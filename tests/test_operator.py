@@ -313,3 +313,47 @@ def test_auto_takes_padding_for_32_nodes_by_clusters_and_edges(k, linked, backen
     edges = pairs[:, : int(linked * pairs.size(1))]
     graph = flat_graph(torch.zeros(32, 1), edges)
     assert operator._takes_padding(graph, k, "auto") == (backend == "padded")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_padding_holds_changes_nothing(name):
+    given = padded(ZOO[name])
+    hidden = ~given["mask"]
+    held = {
+        "x": given["x"].masked_fill(hidden.unsqueeze(2), torch.nan),
+        "s": given["s"].masked_fill(hidden.unsqueeze(2), torch.inf),
+        "adj": given["adj"].masked_fill(hidden.unsqueeze(1) | hidden.unsqueeze(2), 7),
+    }
+    first, second = leaves(given), leaves(given | held)
+    outs = [diff_pool(**of) for of in (first, second)]
+    names = set(RESULTS) - {"assignment"}
+    assert_same(*outs)
+    grads = [
+        gradients(total(o, names), of)
+        for o, of in zip(outs, (first, second), strict=True)
+    ]
+    for found, right in zip(*grads, strict=True):
+        assert_close(found, right)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_deterministic_algorithms(backend):
+    torch.use_deterministic_algorithms(True)
+    try:
+        runs = []
+        for _ in range(2):
+            given = make("repeated, weighted", "mean edge features")
+            out = diff_pool(**given, backend=backend)
+            fields = results_of(given)
+            found = gradients(total(out, fields), given)
+            runs.append([getattr(out, field) for field in fields] + found)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert_close(*runs, rtol=0, atol=0)
+
+
+def test_edges_between_clusters_that_do_not_exist_have_no_features():
+    given = make("ordinary", "edge features")
+    out = diff_pool(**given, num_clusters=torch.tensor([1, 2, 1]))
+    batch, sparse = out.to_batch(), out.to_sparse()
+    assert len(batch.edge_attr) == sparse.edge_index.size(1) > 0

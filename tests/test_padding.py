@@ -53,3 +53,12 @@ def test_one_graph_needs_no_batch():
     sample = ZOO["one-way path"]
     out = to_padded(sample.x, sample.edge_index)
     assert_close(out, pad(sample, sample.x))
+
+
+def test_to_flat_leaves_out_what_padding_holds():
+    sample = ZOO["weighted"]
+    blocks = pad(sample, sample.x)
+    hidden = ~blocks.mask
+    adj = blocks.adj.masked_fill(hidden.unsqueeze(1) | hidden.unsqueeze(2), 7.0)
+    x = blocks.x.masked_fill(hidden.unsqueeze(2), 7.0)
+    assert_close(to_flat(x, adj, blocks.mask), to_flat(*blocks))

@@ -8,6 +8,7 @@ import torch
 from torch.nn import BatchNorm1d, Identity, Linear, Module, MultiheadAttention, ReLU
 from torch_geometric import nn as pyg
 
+from pyg_diffpool import _modes
 from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call, call_gnn
 from pyg_diffpool.models import NodeBatchNorm
@@ -87,7 +88,7 @@ def results(module, sizes):
 
 @pytest.fixture
 def unreadable(monkeypatch):
-    return lambda: monkeypatch.setattr(call, "may_read_values", lambda _: False)
+    return lambda: monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
 
 
 @pytest.mark.parametrize("training", [True, False])

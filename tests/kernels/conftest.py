@@ -1,13 +1,8 @@
 """The CUDA kernels; without a GPU on the CPU, by Triton's interpreter."""
 
-import os
-
 import pytest
 
 from kernels.launching import DEVICE, Counted
-
-if DEVICE == "cpu":
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture
