@@ -58,6 +58,30 @@ def entropy(p: Tensor) -> Tensor:
     return -(p * p.log()).sum()
 
 
+class Regularizers(NamedTuple):
+    orthogonality_loss: Tensor  # []
+    collapse_loss: Tensor  # []
+    balance_loss: Tensor  # []
+
+
+def regularizers(
+    out: Reference,
+    batch: Tensor,  # [N]
+) -> Regularizers:
+    """Means over the graphs that have nodes and clusters, each by its definition."""
+    parts = []
+    for b, exists in enumerate(out.mask):
+        s, k = out.assignment[batch == b][:, exists], int(exists.sum())
+        if k == 0:
+            continue
+        gram = s.t() @ s
+        apart = gram / gram.norm() - torch.eye(k, dtype=s.dtype) / k**0.5
+        collapse = k**0.5 / len(s) * s.sum(0).norm() - 1
+        balance = torch.tensor(k, dtype=s.dtype).log() - entropy(s.mean(0))
+        parts.append(torch.stack([apart.norm(), collapse, balance]))
+    return Regularizers(*torch.stack(parts).mean(0))
+
+
 def diff_pool(
     x: Tensor,  # [N, C]
     adj: Tensor,  # the edges, [2, E]

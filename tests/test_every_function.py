@@ -80,6 +80,11 @@ def net(channels: Any = 3, **options: Any) -> DiffPoolNet:
     return DiffPoolNet(channels, 8, 3, [4, 2], num_layers=2, **options).double()
 
 
+def regularizers(**given: Any) -> tuple[Tensor, ...]:
+    out = diff_pool(**given)
+    return out.orthogonality_loss, out.collapse_loss, out.balance_loss
+
+
 SPARSE, BY_PADDING = (partial(diff_pool, backend=b) for b in ("sparse", "padded"))
 CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
     "diff_pool": (SPARSE, FULL),
@@ -102,6 +107,8 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
         partial(diff_pool, num_clusters=4),
         {**BLOCKS, "s": DENSE["s"].argmax(-1)},
     ),
+    "regularisers": (regularizers, FULL),
+    "regularisers, padded": (regularizers, {**DENSE, "num_clusters": BUDGET}),
     "dense_diff_pool": (dense_diff_pool, DENSE),
     "to_padded": (to_padded, {**X, "edge_index": SAMPLE.edge_index, **BATCH, **WEIGHT}),
     "to_flat": (to_flat, BLOCKS),

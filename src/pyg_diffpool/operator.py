@@ -175,7 +175,7 @@ def pool(
             pooled = level.s, level.adj, options.edge_reduce
             attr = pool_edge_features(graph, attr, *pooled, may_look).to(x.dtype)
     x_out, adj, s = (t.to(x.dtype) for t in level[:3])
-    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:5], attr)
+    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:5], attr, level.gram)
 
 
 def _flat_level(

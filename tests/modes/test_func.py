@@ -14,7 +14,7 @@ from torch.func import functional_call
 from graphs import ZOO, Sample, padded, sample
 from pyg_diffpool import DiffPoolNet, dense_diff_pool, diff_pool
 
-Results = tuple[Tensor, ...]  # x, adj and the two losses
+Results = tuple[Tensor, ...]  # x, adj, the losses and the sum of the regularisers
 Form = tuple[Callable[..., Results], Results]  # and its arguments, s last
 TINY = sample([2, 3], k=2, channels=1, seed=4)
 
@@ -22,7 +22,8 @@ TINY = sample([2, 3], k=2, channels=1, seed=4)
 def results(*args: Tensor, **options: Any) -> Results:
     """Those of the operator."""
     out = diff_pool(*args, **options)
-    return out.x, out.adj, out.link_loss, out.entropy_loss
+    others = out.orthogonality_loss + out.collapse_loss + out.balance_loss
+    return out.x, out.adj, out.link_loss, out.entropy_loss, others
 
 
 def flat(given: Sample, **options: str) -> Form:
