@@ -107,6 +107,7 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
         partial(diff_pool, num_clusters=4),
         {**BLOCKS, "s": DENSE["s"].argmax(-1)},
     ),
+    "diff_pool, normalized": (partial(SPARSE, pooled_adj="normalized"), FULL),
     "regularisers": (regularizers, FULL),
     "regularisers, padded": (regularizers, {**DENSE, "num_clusters": BUDGET}),
     "dense_diff_pool": (dense_diff_pool, DENSE),
@@ -137,6 +138,7 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
     "two levels, GraphSAGE": (TwoLevels(GraphSAGE), PLAIN),
     "two levels, GCN": (TwoLevels(GCN, add_self_loops=False), {**PLAIN, **WEIGHT}),
     "DiffPoolNet": (net(), {**PLAIN, **WEIGHT}),
+    "DiffPoolNet, normalized": (net(pooled_adj="normalized"), {**PLAIN, **WEIGHT}),
     "DiffPoolNet, ratio": (net(ratio=0.5), PLAIN),
     "DiffPoolNet, edge_attr": (net(gnn=GAT, edge_dim=2), {**PLAIN, **FEATURES}),
     "DiffPoolNet, clusters": (

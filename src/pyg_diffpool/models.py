@@ -20,7 +20,7 @@ from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.encoder import ColumnEmbedding
 from pyg_diffpool.layer import DiffPool
-from pyg_diffpool.operator import Backend, EdgeReduce, Link, Normalize
+from pyg_diffpool.operator import Backend, EdgeReduce, Link, Normalize, PooledAdj
 from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
 from pyg_diffpool.readout import readout
 
@@ -61,6 +61,7 @@ class DiffPoolNet(Module):
         backend: See :func:`diff_pool`. (default: `"auto"`)
         sync_losses: See :func:`diff_pool`. (default: `False`)
         edge_reduce: See :func:`diff_pool`. (default: `"sum"`)
+        pooled_adj: See :func:`diff_pool`. (default: `"raw"`)
 
     Raises:
         TypeError: If a number of channels or clusters is not whole.
@@ -101,6 +102,7 @@ class DiffPoolNet(Module):
         backend: Backend = "auto",
         sync_losses: bool = False,
         edge_reduce: EdgeReduce = "sum",
+        pooled_adj: PooledAdj = "raw",
     ) -> None:
         super().__init__()
         hidden = whole_number("hidden_channels", hidden_channels)
@@ -116,6 +118,7 @@ class DiffPoolNet(Module):
         make = _maker(gnn, hidden, num_layers, own)
         options: dict[str, Any] = {"link": link, "normalize": normalize}
         options |= {"sync_losses": sync_losses, "edge_reduce": edge_reduce}
+        options["pooled_adj"] = pooled_adj
         self.pools, width = ModuleList(), self.width
         for k in self.num_clusters:
             gnns = make(width, hidden), make(width, k) if learn_assignment else None

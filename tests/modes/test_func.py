@@ -49,6 +49,7 @@ def forms(given: Sample) -> dict[str, Form]:
     """All ways to pool the same mini-batch."""
     return {
         "sparse": flat(given, backend="sparse"),
+        "normalized": flat(given, backend="sparse", pooled_adj="normalized"),
         "by padding": flat(given, backend="padded"),
         "by padding, bce": flat(given, backend="padded", link="bce"),
         "padded": blocks(given, results),
