@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 # Of the largest entry, below it gradients overflow; and of degrees beside that.
-_FLOOR, _SMALLEST = 1e-30, 1e-15
+_FLOOR, _SMALLEST = 1e-20, 1e-15
 
 
 def normalized(
