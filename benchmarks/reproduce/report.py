@@ -22,11 +22,12 @@ def write_report(table: Table, rows: list[Row], base: Path) -> None:
 def as_text(table: Table, rows: list[Row]) -> str:
     """Markdown: the protocol, then a line for each set and method."""
     end = ["at the end"] if any(row.get("end") for row in rows) else []
-    names = ["set", "method", "ours", *end, "published", "graphs"]
+    names = ["set", "method", "ours", *end, *table.EXTRA, "published", "graphs"]
     lines = [table.PROTOCOL, "", _line(names), "|---" * len(names) + "|"]
     for row in rows:
         ends = [_ours(row["end"]) for _ in end]
-        figures = [_ours(row), *ends, _published(row["published"])]
+        extra = [row[name] for name in table.EXTRA]
+        figures = [_ours(row), *ends, *extra, _published(row["published"])]
         lines.append(
             _line([row["dataset"], row["method"], *figures, f"{row['graphs']:,}"])
         )

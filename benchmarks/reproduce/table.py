@@ -39,6 +39,7 @@ class Table:
     ROWS: ClassVar[Sequence[str]]
     FOLDS: ClassVar[Sequence[int]]
     PUBLISHED: ClassVar[Mapping[str, Mapping[str, Any]]]
+    EXTRA: ClassVar[Sequence[str]] = ()  # further columns, texts of the rows
 
     def __init__(self, options: Namespace) -> None:
         self.options = options
