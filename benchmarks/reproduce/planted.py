@@ -90,7 +90,7 @@ def _point_graph(recipe: Recipe, y: int, random: Any) -> Data:
     )
     groups, places = (moons, gauss, blob), np.array(PLACES)[list(ORDERS[y])]
     points = np.concatenate([g + at for g, at in zip(groups, places, strict=True)])
-    points /= points.max()
+    points /= points.max(0)  # along each axis
     label = torch.from_numpy(np.concatenate([moon, 2 + ring, np.full(n, 4)]))
     near = kneighbors_graph(points, recipe.neighbors).tocoo()
     pairs = torch.from_numpy(np.stack([near.row, near.col])).long()
