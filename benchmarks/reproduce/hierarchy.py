@@ -24,12 +24,12 @@ from pyg_diffpool.train import DiffPoolModule
 from pyg_diffpool.train.matching import describe_data
 
 _BASE = Training(
-    epochs=40, batch_size=32, lr=2e-3, dropout=0.0, hidden=32, layers=2, averaging=0.0
+    epochs=20, batch_size=32, lr=2e-3, dropout=0.0, hidden=32, layers=2, averaging=0.0
 )
 SMALL = [name for name in RECIPES if "small" in name] + [*PUBLISHED_SMALL]
 SETTINGS = {
     **{name: replace(_BASE, clusters=(32, 8)) for name in ("hard", "easy")},
-    **{name: replace(_BASE, clusters=(16, 4), epochs=80) for name in SMALL},
+    **{name: replace(_BASE, clusters=(16, 4), epochs=40) for name in SMALL},
 }
 """The same for all methods; a flat network has the layers of all levels together."""
 
