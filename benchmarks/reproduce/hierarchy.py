@@ -9,13 +9,19 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.nn import Module
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GIN
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation
+from torch_geometric.transforms import BaseTransform
 
 from benchmarks.reproduce import networks, published
 from benchmarks.reproduce.networks import Flat, itself, make_network
-from benchmarks.reproduce.planted import PUBLISHED_SMALL, RECIPES, graph_class
+from benchmarks.reproduce.planted import (
+    COMMUNITIES,
+    PUBLISHED_SMALL,
+    RECIPES,
+    load_planted,
+)
 from benchmarks.reproduce.settings import Training
 from benchmarks.reproduce.table import Record, Table, in_percent
 from benchmarks.reproduce.training import Curves, TableData, TableModule, fit
@@ -30,6 +36,8 @@ SMALL = [name for name in RECIPES if "small" in name] + [*PUBLISHED_SMALL]
 SETTINGS = {
     **{name: replace(_BASE, clusters=(32, 8)) for name in ("hard", "easy")},
     **{name: replace(_BASE, clusters=(16, 4), epochs=40) for name in SMALL},
+    COMMUNITIES: replace(_BASE, clusters=(9, 1)),
+    f"{COMMUNITIES}-positions": replace(_BASE, clusters=(9, 1)),
 }
 """The same for all methods; a flat network has the layers of all levels together."""
 
@@ -49,6 +57,8 @@ _EVEN = {"pooled_adj": "normalized"}
 OURS: dict[str, Any] = {
     "DiffPool": (itself, {}),
     "DiffPool without losses": (itself, _NO_LOSSES),
+    "DiffPool normalize=False": (itself, {"normalize": False}),
+    "DiffPool-Det": networks.METHODS["DiffPool-Det"],
     "DiffPool + orthogonality": (itself, {"orthogonality_weight": 1.0}),
     "DiffPool + collapse": (itself, {"collapse_weight": 1.0}),
     "DiffPool + balance": (itself, {"balance_weight": 1.0}),
@@ -61,6 +71,16 @@ OURS: dict[str, Any] = {
 PEERS = {
     name: entry for name, entry in networks.METHODS.items() if name.startswith("PyG ")
 }
+
+
+class WithoutClusters(BaseTransform):
+    """Take away the communities that were planted."""
+
+    def forward(self, data: Data) -> Data:
+        """The graph without them."""
+        if "clusters" in data:
+            del data.clusters
+        return data
 
 
 class HierarchyModule(TableModule):
@@ -119,9 +139,9 @@ class Hierarchy(Table):
 
     def load(self, name: str, method: str, settings: Training) -> TableData:
         """The graphs of the set, with its split."""
-        del method
-        graphs, split = graph_class(name, self.options.data)
-        data = TableData(graphs, settings.batch_size)
+        graphs, split = load_planted(name, self.options.data)
+        change = None if method == "DiffPool-Det" else WithoutClusters()
+        data = TableData(graphs, settings.batch_size, change)
         data.split = split
         return data
 

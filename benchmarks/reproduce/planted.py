@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import networkx
 import numpy as np
 import torch
 from sklearn.datasets import make_blobs, make_gaussian_quantiles, make_moons
@@ -16,6 +17,7 @@ from sklearn.neighbors import kneighbors_graph
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data
+from torch_geometric.transforms import AddLaplacianEigenvectorPE
 from torch_geometric.utils import stochastic_blockmodel_graph, to_undirected
 
 from benchmarks.reproduce.sets import AbsentSetError, Graphs
@@ -44,13 +46,18 @@ RECIPES = {
 PUBLISHED_SMALL = {f"{kind}-small-published": kind for kind in ("hard", "easy")}
 
 
+COMMUNITIES = "communities"
+
+
 @lru_cache(maxsize=1)
-def graph_class(name: str, root: Path | None) -> tuple[Graphs, Split]:
-    """A set and its split: 81, 9 and 10 % of graphs that are made, or the published.
+def load_planted(name: str, root: Path | None) -> tuple[Graphs, Split]:
+    """A set and its split: the published one, or 81, 9 and 10 % of GraphClass.
 
     Raises:
         AbsentSetError: If the file of a published set is not in `root`.
     """
+    if name.startswith(COMMUNITIES):
+        return communities(name != COMMUNITIES)
     if name in PUBLISHED_SMALL:
         return _published(root, PUBLISHED_SMALL[name])
     recipe, random = RECIPES[name], np.random.RandomState(0)
@@ -175,3 +182,66 @@ def _features(block: Tensor, noise: float | None, random: torch.Generator) -> Te
         return own
     centres = normal(int(block.max()) + 1, CHANNELS, generator=random)
     return centres[block] + noise * own
+
+
+FEW, MANY = 4, 5
+POSITIONS = 8
+
+
+def communities(has_positions: bool) -> tuple[Graphs, Split]:
+    """900 graphs of nine communities, two colours: the label is that of five of them.
+
+    The four communities of the other colour are larger by a quarter, so that both
+    colours have equally many nodes on average. Every node has four neighbours in its
+    community; one in eight has one outside it, of either colour. 6 to 44 % of a
+    community's nodes have the wrong colour. So neighbourhoods look alike under both
+    labels: communities must be told apart and counted. `data.clusters` has them.
+    """
+    graphs = [_communities(seed) for seed in range(900)]
+    if has_positions:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            graphs = [with_positions(graph) for graph in graphs]
+    parts = torch.arange(900).split([600, 100, 200])
+    return Graphs(graphs), dict(zip(PARTS, parts, strict=True))
+
+
+def with_positions(data: Data) -> Data:
+    """Eigenvectors of the Laplacian, their signs drawn, beside the features."""
+    name = "positions"
+    data = AddLaplacianEigenvectorPE(POSITIONS, attr_name=name)(data)
+    data.x = torch.cat([data.x, data[name] * data.num_nodes**0.5], 1)
+    del data[name]
+    return data
+
+
+def _communities(seed: int) -> Data:
+    random = np.random.RandomState(seed)
+    y, ratio = random.randint(2), MANY / FEW
+    small = random.uniform(14, 26, MANY)
+    large = random.uniform(14 * ratio, 26 * ratio, FEW)
+    sizes = 2 * np.rint(np.concatenate([small, large]) / 2).astype(int)
+    colors = np.repeat([y, 1 - y], [MANY, FEW])
+    order = random.permutation(len(sizes))
+    sizes, colors = sizes[order], colors[order]
+    community = np.repeat(np.arange(len(sizes)), sizes)
+    edges, x = [], np.repeat(colors, sizes)
+    for n, end, color in zip(sizes, sizes.cumsum(), colors, strict=True):
+        graph, start = networkx.random_regular_graph(4, int(n), seed=random), end - n
+        edges.append(np.array(graph.edges()).T + start)
+        wrong = random.choice(n, int(random.uniform(0.06, 0.44) * n), replace=False)
+        x[start + wrong] = 1 - color
+    edges.append(_outside(community, random))
+    pairs = to_undirected(torch.from_numpy(np.concatenate(edges, 1)).long())
+    both = torch.from_numpy(np.stack([community, 0 * community], 1))
+    features = one_hot(torch.from_numpy(x), 2).float()
+    return Data(features, pairs, y=torch.tensor([y]), clusters=both)
+
+
+def _outside(community: Any, random: Any) -> Any:
+    """Edges that pair an eighth of the nodes, each with one of another community."""
+    while True:
+        ends = random.permutation(np.flatnonzero(random.rand(len(community)) < 1 / 8))
+        pairs = ends[: len(ends) // 2 * 2].reshape(2, -1)
+        if (community[pairs[0]] != community[pairs[1]]).all():
+            return pairs
