@@ -58,6 +58,7 @@ OURS: dict[str, Any] = {
     "DiffPool": (itself, {}),
     "DiffPool without losses": (itself, _NO_LOSSES),
     "DiffPool normalize=False": (itself, {"normalize": False}),
+    "DiffPool normalize=False + normalized": (itself, {"normalize": False, **_EVEN}),
     "DiffPool-Det": networks.METHODS["DiffPool-Det"],
     "DiffPool + orthogonality": (itself, {"orthogonality_weight": 1.0}),
     "DiffPool + collapse": (itself, {"collapse_weight": 1.0}),

@@ -189,9 +189,9 @@ class Partitions(Table):
         + ". 'Nested' are three communities of three blocks, two levels trained "
         "together. Each graph is fitted by itself, by the losses of the pooling alone, "
         "with two layers of GCN and a linear map (at level 2 after a layer norm); "
-        "clusters are compared by the largest share. Normalised mutual information in percent, mean and deviation over "
-        "graphs; modularity of level 1 beside that of the planted blocks; clusters in "
-        "use is the perplexity of the assignment."
+        "clusters are compared by the largest share. Normalised mutual information in "
+        "percent, mean and deviation over graphs; modularity of level 1 beside that of "
+        "the planted blocks; clusters in use is the perplexity of the assignment."
     )
 
     def load(self, name: str, method: str, settings: Fit) -> None:
