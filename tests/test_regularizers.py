@@ -153,3 +153,14 @@ def test_a_result_without_gram_says_so() -> None:
     out = DiffPoolOutput(*[none] * 7)
     with pytest.raises(ValueError, match=r"with 'gram'.*got None"):
         _ = out.collapse_loss
+
+
+def test_weights_reach_the_network_that_is_trained() -> None:
+    pytest.importorskip("lightning")
+    from pyg_diffpool.train import DiffPoolModule
+
+    task = (3, 2, "classification")
+    module = DiffPoolModule(*task, balance_weight=0.5, pooled_adj="normalized")
+    assert module.net.regularizer_weights["balance_loss"] == 0.5
+    assert module.net.regularizer_weights["collapse_loss"] == 0
+    assert module.net.pools[0].options.pooled_adj == "normalized"
