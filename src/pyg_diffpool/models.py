@@ -209,13 +209,18 @@ class DiffPoolNet(Module):
             where = {"mask": top.mask if exists is None else exists}
         graph = padded_graph(x, adj, **where, **edges)
         read.append(readout(call_gnn(self.last, x, graph), **where))
+        return self._output(self.mlp(torch.cat(read, -1)), tuple(levels))
+
+    def _output(
+        self, out: Tensor, levels: tuple[DiffPoolOutput, ...]
+    ) -> DiffPoolNetOutput:
+        """With the losses of all levels."""
         link, entropy = (_over(levels, f"{n}_loss") for n in ("link", "entropy"))
         auxiliary = self.link_weight * link + self.entropy_weight * entropy
         for name, weight in self.regularizer_weights.items():
             if weight:
                 auxiliary = auxiliary + weight * _over(levels, name)
-        out = self.mlp(torch.cat(read, -1))
-        return DiffPoolNetOutput(out, link, entropy, auxiliary, tuple(levels))
+        return DiffPoolNetOutput(out, link, entropy, auxiliary, levels)
 
     def _check(self, x: Tensor, batch: Tensor | None, batch_size: int | None) -> None:
         _checks.check_nodes(x, batch, batch_size)
