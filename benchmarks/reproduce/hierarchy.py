@@ -198,11 +198,17 @@ def accuracy(record: Record, part: str) -> float:
 
 
 def best_flat(there: Mapping[str, Mapping[int, Record]]) -> str | None:
-    """The flat method with the best mean accuracy on validation graphs."""
-    means = {}
-    for method in FLAT:
-        if records := there.get(method, {}).values():
-            means[method] = sum(accuracy(r, "val") for r in records) / len(records)
+    """The flat method with the best mean accuracy on validation graphs.
+
+    Of those with the most seeds, so that differences have them.
+    """
+    flat = {method: there[method] for method in FLAT if there.get(method)}
+    most = max(map(len, flat.values()), default=0)
+    means = {
+        method: sum(accuracy(r, "val") for r in records.values()) / most
+        for method, records in flat.items()
+        if len(records) == most
+    }
     return max(means, key=lambda method: means[method]) if means else None
 
 
@@ -215,4 +221,5 @@ def paired(records: Mapping[int, Record], flat: Mapping[int, Record]) -> str:
     test = import_module("scipy.stats").ttest_rel(*sides)
     low, high = test.confidence_interval()
     mean = (low + high) / 2
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}), p {test.pvalue:.2f}"
+    p = "p < 0.01" if test.pvalue < 0.01 else f"p = {test.pvalue:.2f}"
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}), {p}"

@@ -141,7 +141,7 @@ def test_paired_differences() -> None:
     ours = {seed: record([1, 9, 9], [0, 51 + seed, 99]) for seed in range(3)}
     assert accuracy(ours[2], "test") == 0.53
     # mean 2, deviation 1: 2 -+ 4.303 / sqrt(3), t = 2 sqrt(3)
-    assert paired(ours, flat) == "+2.0 (-0.5 to +4.5), p 0.07"
+    assert paired(ours, flat) == "+2.0 (-0.5 to +4.5), p = 0.07"
     assert paired({0: ours[0]}, flat) == ""
 
 
@@ -152,6 +152,8 @@ def test_the_best_flat_network_is_chosen_on_validation_graphs() -> None:
         "DiffPool": {0: record([9], [9])},
     }
     assert best_flat(there) == "GIN"
+    there["GraphSAGE"][1] = record([6], [9])
+    assert best_flat(there) == "GraphSAGE"  # which has more seeds
     assert best_flat({"DiffPool": there["DiffPool"]}) is None
 
 
