@@ -8,7 +8,7 @@
 # make docs    the documentation, into build/docs
 # make bench   all benchmarks against the peers; BENCH=--quick for a short run
 # make gpu     all that is to be known of a GPU, in 6 minutes, into benchmarks/results/gpu
-# make reproduce TABLE=paper|fair|code2|pace
+# make reproduce TABLE=paper|fair|code2|hierarchy|partitions|pace
 #              a published table beside our figures; goes on where it stopped;
 #              pace: seconds an epoch beside PyG's padded operator;
 #              ARGS="--data DIR --sets ENZYMES --methods DiffPool --folds 0,1"

@@ -31,6 +31,21 @@ def adjacency(edge_index: Tensor, weight: Tensor, nodes: Tensor) -> Tensor:
     return a
 
 
+def normalized(a: Tensor) -> Tensor:
+    """No diagonal; each entry over the roots of the degrees of both its ends."""
+    k = len(a)
+    rows = []
+    for i in range(k):
+        row = []
+        for j in range(k):
+            out = sum((a[i, m].abs() for m in range(k) if m != i), torch.tensor(0.0))
+            into = sum((a[m, j].abs() for m in range(k) if m != j), torch.tensor(0.0))
+            is_edge = i != j and out > 0 and into > 0
+            row.append(a[i, j] / (out * into).sqrt() if is_edge else 0 * a[i, j])
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
 def edge_features(
     edge_index: Tensor, attr: Tensor, weight: Tensor | None, s: Tensor, nodes: Tensor
 ) -> Tensor:
@@ -58,6 +73,30 @@ def entropy(p: Tensor) -> Tensor:
     return -(p * p.log()).sum()
 
 
+class Regularizers(NamedTuple):
+    orthogonality_loss: Tensor  # []
+    collapse_loss: Tensor  # []
+    balance_loss: Tensor  # []
+
+
+def regularizers(
+    out: Reference,
+    batch: Tensor,  # [N]
+) -> Regularizers:
+    """Means over the graphs that have nodes and clusters, each by its definition."""
+    parts = []
+    for b, exists in enumerate(out.mask):
+        s, k = out.assignment[batch == b][:, exists], int(exists.sum())
+        if k == 0:
+            continue
+        gram = s.t() @ s
+        apart = gram / gram.norm() - torch.eye(k, dtype=s.dtype) / k**0.5
+        collapse = k**0.5 / len(s) * s.sum(0).norm() - 1
+        balance = torch.tensor(k, dtype=s.dtype).log() - entropy(s.mean(0))
+        parts.append(torch.stack([apart.norm(), collapse, balance]))
+    return Regularizers(*torch.stack(parts).mean(0))
+
+
 def diff_pool(
     x: Tensor,  # [N, C]
     adj: Tensor,  # the edges, [2, E]
@@ -70,6 +109,7 @@ def diff_pool(
     normalize: bool | str = True,
     edge_attr: Tensor | None = None,  # [E, D]
     edge_reduce: str = "sum",
+    pooled_adj: str = "raw",
 ) -> Reference:
     x, edge_index, logits = x.double(), adj, s.double()
     n, k = logits.shape
@@ -93,7 +133,8 @@ def diff_pool(
         assignment = assignment.index_put((nodes,), s)
         a = adjacency(edge_index, edge_weight, nodes)
         xs.append(s.t() @ x[nodes])
-        adjs.append(s.t() @ a @ s)
+        pooled = s.t() @ a @ s
+        adjs.append(normalized(pooled) if pooled_adj == "normalized" else pooled)
         if edge_attr is not None:
             by = edge_weight if edge_reduce == "mean" else None
             attrs.append(edge_features(edge_index, edge_attr.double(), by, s, nodes))

@@ -101,6 +101,7 @@ BAD_FLAT: dict[type, list[tuple[dict[str, Any], str]]] = {
         ({"edge_attr": torch.ones(2, 4, 4, 5)}, "[E, D] = [3, D]"),
         ({"edge_attr": ATTR.to("meta")}, "'edge_attr' on meta"),
         ({"edge_attr": NAN * ATTR, "check": True}, "'edge_attr' to be finite"),
+        ({"pooled_adj": "cleared"}, "'raw', 'normalized' (got 'cl"),
         ({"edge_attr": ATTR, "edge_reduce": "max"}, "'sum', 'mean' (got 'ma"),
         (
             {**MEAN, "edge_attr": ATTR, "edge_weight": NEGATIVE},

@@ -79,6 +79,11 @@ def net(channels=3, **options):
     return DiffPoolNet(channels, 8, 3, [4, 2], num_layers=2, **options).double()
 
 
+def regularizers(**given: Any) -> tuple[Tensor, ...]:
+    out = diff_pool(**given)
+    return out.orthogonality_loss, out.collapse_loss, out.balance_loss
+
+
 SPARSE, BY_PADDING = (partial(diff_pool, backend=b) for b in ("sparse", "padded"))
 CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
     "diff_pool": (SPARSE, FULL),
@@ -101,6 +106,9 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
         partial(diff_pool, num_clusters=4),
         {**BLOCKS, "s": DENSE["s"].argmax(-1)},
     ),
+    "diff_pool, normalized": (partial(SPARSE, pooled_adj="normalized"), FULL),
+    "regularisers": (regularizers, FULL),
+    "regularisers, padded": (regularizers, {**DENSE, "num_clusters": BUDGET}),
     "dense_diff_pool": (dense_diff_pool, DENSE),
     "to_padded": (to_padded, {**X, "edge_index": SAMPLE.edge_index, **BATCH, **WEIGHT}),
     "to_flat": (to_flat, BLOCKS),
@@ -129,6 +137,7 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
     "two levels, GraphSAGE": (TwoLevels(GraphSAGE), PLAIN),
     "two levels, GCN": (TwoLevels(GCN, add_self_loops=False), {**PLAIN, **WEIGHT}),
     "DiffPoolNet": (net(), {**PLAIN, **WEIGHT}),
+    "DiffPoolNet, normalized": (net(pooled_adj="normalized"), {**PLAIN, **WEIGHT}),
     "DiffPoolNet, ratio": (net(ratio=0.5), PLAIN),
     "DiffPoolNet, edge_attr": (net(gnn=GAT, edge_dim=2), {**PLAIN, **FEATURES}),
     "DiffPoolNet, clusters": (

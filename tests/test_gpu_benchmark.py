@@ -251,7 +251,7 @@ def test_random_graphs() -> None:
 def test_cuda_tests_file_by_file(tmp_path: Path, monkeypatch: Any) -> None:
     cases = parts.PARTS["tests"].cases
     assert ("tests/test_device.py",) in cases(QUICK)
-    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "kernels").mkdir(parents=True)
     (tmp_path / "tests" / "conftest.py").write_text("import absent_package")
     (tmp_path / "tests" / "test_it.py").write_text(
         f"import pytest\n{CUDA}"

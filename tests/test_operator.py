@@ -31,6 +31,11 @@ CHOICES: dict[str, dict[str, Any]] = {
     "divided as padded": {"normalize": "padded"},
     "bce": {"link": "bce"},
     "budget": {},
+    "normalized": {"pooled_adj": "normalized"},
+    "normalized, budget, mean edge features": {
+        "pooled_adj": "normalized",
+        "edge_reduce": "mean",
+    },
     "edge features": {"edge_reduce": "sum"},
     "mean edge features": {"edge_reduce": "mean"},
     "mean edge features, budget": {"edge_reduce": "mean"},

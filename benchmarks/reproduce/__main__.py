@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks.reproduce {paper,fair,code2,pace}`."""
+"""The command line: `python -m benchmarks.reproduce TABLE`."""
 
 import argparse
 import ast
@@ -13,14 +13,16 @@ import torch
 
 from benchmarks.reproduce.accuracy import Fair, Paper
 from benchmarks.reproduce.code2 import Code2
+from benchmarks.reproduce.hierarchy import Hierarchy
 from benchmarks.reproduce.networks import METHODS
 from benchmarks.reproduce.pace import run_pace
+from benchmarks.reproduce.partitions import Partitions
 from benchmarks.reproduce.report import write_report
 from benchmarks.reproduce.table import MissingFoldsError
 from benchmarks.results import FOLDER
 from pyg_diffpool._extras import MissingExtraError
 
-TABLES = {table.NAME: table for table in (Paper, Fair, Code2)}
+TABLES = {table.NAME: table for table in (Paper, Fair, Code2, Hierarchy, Partitions)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

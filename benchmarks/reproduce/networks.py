@@ -3,7 +3,7 @@
 Networks are called as `DiffPoolNet` is, and made of the parts of one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -34,10 +34,15 @@ from pyg_diffpool.models import NodeBatchNorm
 
 
 def make_network(
-    method: str, in_channels: int, out_channels: int, own: Training, mean_nodes: float
+    method: str,
+    in_channels: int,
+    out_channels: int,
+    own: Training,
+    mean_nodes: float,
+    methods: Mapping[str, Any] | None = None,
 ) -> Module:
     """The network of a method, for graphs of about so many nodes."""
-    change, options = METHODS[method]
+    change, options = (METHODS if methods is None else methods)[method]
     weights = {"link_weight": own.link_weight, "entropy_weight": own.entropy_weight}
     net = DiffPoolNet(
         in_channels,

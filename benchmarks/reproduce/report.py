@@ -25,9 +25,10 @@ def as_text(table: Table, rows: list[Result]) -> str:
     lines = []
     for row in rows:
         figures = [_ours(row), *(_ours(row["end"]) for _ in end)]
+        figures += [row[name] for name in table.EXTRA]
         figures += [_published(row["published"]), f"{row['graphs']:,}"]
         lines.append([row["dataset"], row["method"], *figures])
-    head = ["set", "method", "ours", *end, "published", "graphs"]
+    head = ["set", "method", "ours", *end, *table.EXTRA, "published", "graphs"]
     absent = [f"{name} could not be had. {why}" for name, why in table.absent.items()]
     return "\n\n".join([table.PROTOCOL, markdown(head, lines), *absent]) + "\n"
 

@@ -42,6 +42,7 @@ class Table:
     load: Callable[..., Any]  # (name, method, settings): the data
     run_fold: Callable[..., Record]  # (data, name, method, fold, settings)
     summary: Callable[..., dict[str, Any]]  # (records): the figures of all folds
+    EXTRA: ClassVar[Sequence[str]] = ()  # further columns, texts of the rows
 
     def __init__(self, options: Namespace) -> None:
         self.options = options

@@ -144,10 +144,15 @@ class Curves(Callback):
 
 
 def fit(
-    module: LightningModule, data: TableData, metric: str, epochs: int, decay: float = 0
+    module: LightningModule,
+    data: TableData,
+    metric: str,
+    epochs: int,
+    decay: float = 0,
+    curves: Curves | None = None,
 ) -> Curves:
     """Train; with a `decay` the running mean of the weights is measured."""
-    curves, average = Curves(metric), get_ema_multi_avg_fn(decay)
+    curves, average = curves or Curves(metric), get_ema_multi_avg_fn(decay)
     mean = WeightAveraging(use_buffers=False, multi_avg_fn=average)
     trainer = Trainer(
         accelerator="cpu",

@@ -14,6 +14,7 @@ from pyg_diffpool.operator import (
     Link,
     Normalize,
     Options,
+    PooledAdj,
     pool,
 )
 from pyg_diffpool.output import DiffPoolOutput
@@ -64,6 +65,8 @@ class DiffPool(Module):
             mini-batch of all processes, see :func:`diff_pool`. (default: `False`)
         edge_reduce: How edge features are pooled, `"sum"` or `"mean"`, see
             :func:`diff_pool`. (default: `"sum"`)
+        pooled_adj: `"raw"`, or `"normalized"` for messages between clusters rather than
+            within them, see :func:`diff_pool`. (default: `"raw"`)
 
     Raises:
         TypeError: If `embed` or `assign` is no module.
@@ -95,6 +98,7 @@ class DiffPool(Module):
         check: bool = False,
         sync_losses: bool = False,
         edge_reduce: EdgeReduce = "sum",
+        pooled_adj: PooledAdj = "raw",
     ) -> None:
         super().__init__()
         if ratio is not None and not 0 < ratio <= 1:
@@ -108,7 +112,7 @@ class DiffPool(Module):
         self.assign = assign
         self.ratio = ratio
         choices = (link, normalize, backend, check, sync_losses, edge_reduce)
-        self.options = Options(*choices)
+        self.options = Options(*choices, pooled_adj)
         self.options.validate()
 
     def reset_parameters(self) -> None:

@@ -20,8 +20,8 @@ from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.encoder import ColumnEmbedding
 from pyg_diffpool.layer import DiffPool
-from pyg_diffpool.operator import Backend, EdgeReduce, Link, Normalize
-from pyg_diffpool.output import DiffPoolNetOutput
+from pyg_diffpool.operator import Backend, EdgeReduce, Link, Normalize, PooledAdj
+from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
 from pyg_diffpool.readout import readout
 
 Variant = Literal["diffpool", "nolp", "det"]
@@ -53,10 +53,15 @@ class DiffPoolNet(Module):
         normalize: See :func:`diff_pool`. (default: `True`)
         link_weight: Weight of the link loss in `auxiliary_loss`. (default: `1.0`)
         entropy_weight: Weight of the entropy in it. (default: `1.0`)
+        orthogonality_weight: Weight of `DiffPoolOutput.orthogonality_loss`, summed over
+            the levels, in it. (default: `0.0`)
+        collapse_weight: Likewise, of `collapse_loss`. (default: `0.0`)
+        balance_weight: Likewise, of `balance_loss`. (default: `0.0`)
         learn_assignment: Else `forward` takes given `clusters`. (default: `True`)
         backend: See :func:`diff_pool`. (default: `"auto"`)
         sync_losses: See :func:`diff_pool`. (default: `False`)
         edge_reduce: See :func:`diff_pool`. (default: `"sum"`)
+        pooled_adj: See :func:`diff_pool`. (default: `"raw"`)
 
     Raises:
         TypeError: If a number of channels or clusters is not whole.
@@ -90,20 +95,30 @@ class DiffPoolNet(Module):
         normalize: Normalize = True,
         link_weight: float = 1.0,
         entropy_weight: float = 1.0,
+        orthogonality_weight: float = 0.0,
+        collapse_weight: float = 0.0,
+        balance_weight: float = 0.0,
         learn_assignment: bool = True,
         backend: Backend = "auto",
         sync_losses: bool = False,
         edge_reduce: EdgeReduce = "sum",
+        pooled_adj: PooledAdj = "raw",
     ) -> None:
         super().__init__()
         hidden = whole_number("hidden_channels", hidden_channels)
         self.num_clusters = cluster_numbers(num_clusters)
         self.link_weight, self.entropy_weight = link_weight, entropy_weight
+        self.regularizer_weights = {
+            "orthogonality_loss": orthogonality_weight,
+            "collapse_loss": collapse_weight,
+            "balance_loss": balance_weight,
+        }
         self.encoder, self.width = _encoder(in_channels, hidden)
         own = {"dropout": dropout, "normalize": l2_normalize, "edge_dim": edge_dim}
         make = _maker(gnn, hidden, num_layers, own)
         options: dict[str, Any] = {"link": link, "normalize": normalize}
         options |= {"sync_losses": sync_losses, "edge_reduce": edge_reduce}
+        options["pooled_adj"] = pooled_adj
         self.pools, width = ModuleList(), self.width
         for k in self.num_clusters:
             gnns = make(width, hidden), make(width, k) if learn_assignment else None
@@ -194,11 +209,18 @@ class DiffPoolNet(Module):
             where = {"mask": top.mask if exists is None else exists}
         graph = padded_graph(x, adj, **where, **edges)
         read.append(readout(call_gnn(self.last, x, graph), **where))
-        link = torch.stack([level.link_loss for level in levels]).sum()
-        entropy = torch.stack([level.entropy_loss for level in levels]).sum()
+        return self._output(self.mlp(torch.cat(read, -1)), tuple(levels))
+
+    def _output(
+        self, out: Tensor, levels: tuple[DiffPoolOutput, ...]
+    ) -> DiffPoolNetOutput:
+        """With the losses of all levels."""
+        link, entropy = (_over(levels, f"{n}_loss") for n in ("link", "entropy"))
         auxiliary = self.link_weight * link + self.entropy_weight * entropy
-        out = self.mlp(torch.cat(read, -1))
-        return DiffPoolNetOutput(out, link, entropy, auxiliary, tuple(levels))
+        for name, weight in self.regularizer_weights.items():
+            if weight:
+                auxiliary = auxiliary + weight * _over(levels, name)
+        return DiffPoolNetOutput(out, link, entropy, auxiliary, levels)
 
     def _check(self, x: Tensor, batch: Tensor | None, batch_size: int | None) -> None:
         _checks.check_nodes(x, batch, batch_size)
@@ -209,6 +231,11 @@ class DiffPoolNet(Module):
             what = f"'x' in {dtype}, the dtype of the model"
             remedy = f"Cast it with 'x.to({dtype})' or the model with '.to({x.dtype})'."
             raise wrong(TypeError, what, x.dtype, remedy)
+
+
+def _over(levels: Sequence[DiffPoolOutput], name: str) -> Tensor:
+    """A loss, summed over the levels, `[]`."""
+    return torch.stack([getattr(level, name) for level in levels]).sum()
 
 
 def _encoder(

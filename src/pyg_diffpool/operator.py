@@ -12,6 +12,7 @@ from pyg_diffpool._level import Level, cluster_mask, to_logits
 from pyg_diffpool._losses import Losses, padded_bce, sparse_bce
 from pyg_diffpool._minibatch import FlatGraph, MiniBatch, PaddedGraph, to_graph
 from pyg_diffpool._padded_level import looks_at_mask, padded_level
+from pyg_diffpool._pooled_adjacency import normalized
 from pyg_diffpool._sparse_level import sparse_level
 from pyg_diffpool.output import DiffPoolOutput
 from pyg_diffpool.padding import pad, pad_rows, slots
@@ -20,6 +21,7 @@ Backend = Literal["auto", "padded", "sparse"]
 Link = Literal["frobenius", "bce"]
 Normalize = bool | Literal["padded"]
 EdgeReduce = Literal["sum", "mean"]
+PooledAdj = Literal["raw", "normalized"]
 
 
 class Options(NamedTuple):
@@ -31,6 +33,7 @@ class Options(NamedTuple):
     check: bool = False
     sync_losses: bool = False
     edge_reduce: EdgeReduce = "sum"
+    pooled_adj: PooledAdj = "raw"
 
     def validate(self) -> None:
         """Raise a `ValueError` for a choice that does not exist."""
@@ -38,6 +41,7 @@ class Options(NamedTuple):
         _checks.check_choice("normalize", self.normalize, (True, False, "padded"))
         _checks.check_choice("backend", self.backend, ("auto", "padded", "sparse"))
         _checks.check_choice("edge_reduce", self.edge_reduce, ("sum", "mean"))
+        _checks.check_choice("pooled_adj", self.pooled_adj, ("raw", "normalized"))
 
 
 def diff_pool(
@@ -54,6 +58,7 @@ def diff_pool(
     link: Link = "frobenius",
     normalize: Normalize = True,
     edge_reduce: EdgeReduce = "sum",
+    pooled_adj: PooledAdj = "raw",
     backend: Backend = "auto",
     check: bool = False,
     sync_losses: bool = False,
@@ -104,6 +109,11 @@ def diff_pool(
             `"mean"`, which keeps the scale of the features,
             :math:`\sum_e w_e S_{ik} S_{jl} F_e / A'_{kl}` for edge weights of at least
             0, or 0 where :math:`A'_{kl} < 10^{-30}`. (default: `"sum"`)
+        pooled_adj: `"raw"` is :math:`A'`, on whose diagonal are the edges within each
+            cluster; `"normalized"` clears that and divides by degrees, as MinCutPool,
+            :math:`D_{out}^{-1/2} \hat A D_{in}^{-1/2}` with
+            :math:`\hat A = A' - \mathrm{diag}(A')` and sums of absolute values as
+            degrees, or 0 where one is 0. (default: `"raw"`)
         backend: `"sparse"`, `"padded"`, or `"auto"`. (default: `"auto"`)
         check: Also look for NaN and infinity, and look at index values where this
             waits for the device; outside compiled code so does
@@ -135,7 +145,8 @@ def diff_pool(
         >>> out.x.shape, out.adj.shape
         (torch.Size([2, 2, 8]), torch.Size([2, 2, 2]))
     """
-    options = Options(link, normalize, backend, check, sync_losses, edge_reduce)
+    choices = link, normalize, backend, check, sync_losses, edge_reduce, pooled_adj
+    options = Options(*choices)
     options.validate()
     given = edge_weight, edge_attr, batch, mask, batch_size, check
     x, s, graph = to_graph(x, adj, s, *given)
@@ -173,8 +184,10 @@ def pool(
         if attr is not None:
             pooled = level.s, level.adj, options.edge_reduce
             attr = pool_edge_features(graph, attr, *pooled, may_look).to(x.dtype)
+        if options.pooled_adj == "normalized":
+            level = level._replace(adj=normalized(level.adj))
     x_out, adj, s = (t.to(x.dtype) for t in level[:3])
-    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:5], attr)
+    return DiffPoolOutput(x_out, adj, exists, s, x, *level[3:5], attr, level.gram)
 
 
 def _flat_level(

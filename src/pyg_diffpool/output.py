@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch_geometric.data import Batch
 
-from pyg_diffpool import _checks
+from pyg_diffpool import _checks, _regularizers
 from pyg_diffpool._graph import batch_pointer
 from pyg_diffpool._ragged import Ragged
 from pyg_diffpool.padding import Flat, to_flat
@@ -14,7 +14,7 @@ from pyg_diffpool.padding import Flat, to_flat
 
 @dataclass(frozen=True, repr=False)
 class DiffPoolOutput:
-    """A pooled mini-batch: every graph has become a small dense one of K clusters.
+    r"""A pooled mini-batch: every graph has become a small dense one of K clusters.
 
     Attributes:
         x: Cluster features, `[B, K, C]`.
@@ -25,6 +25,8 @@ class DiffPoolOutput:
         link_loss: Link prediction loss, `[]`.
         entropy_loss: Entropy of the assignment, `[]`.
         edge_attr: Features between clusters, `[B, K, K, D]`, if the edges had any.
+        gram: :math:`S^\top S` of every graph, `[B, K, K]`, in the dtype of the
+            arithmetic.
 
     Example:
         >>> import torch
@@ -44,6 +46,64 @@ class DiffPoolOutput:
     link_loss: Tensor  # []
     entropy_loss: Tensor  # []
     edge_attr: Tensor | None = None  # [B, K, K, D]
+    gram: Tensor | None = None  # [B, K, K]
+
+    @property
+    def orthogonality_loss(self) -> Tensor:
+        r"""How far clusters overlap or differ in size, `[]` (Bianchi et al. 2020).
+
+        .. math:: \frac{1}{B} \sum_b \Big\| \frac{S_b^\top S_b}{\|S_b^\top S_b\|_F}
+            - \frac{I}{\sqrt{K_b}} \Big\|_F
+
+        The orthogonality loss of `"Spectral Clustering with Graph Neural Networks for
+        Graph Pooling" <https://arxiv.org/abs/1907.00481>`_ (MinCutPool). It is 0 where
+        each node is in one of :math:`K_b` clusters of equal size and largest,
+        :math:`\sqrt{2 - 2 / \sqrt{K_b}}`, where all nodes share one cluster.
+
+        This and the other two are means over the graphs that have nodes, as a task's
+        loss is, and :math:`K_b` counts the clusters of `mask`. They are computed when
+        they are asked for, in at least float32, and can be differentiated twice.
+        Nothing is exchanged between processes: `DistributedDataParallel` takes the
+        mean over processes, which is that over all graphs where each has as many.
+        """
+        return _regularizers.orthogonality_loss(self._gram, self.mask)
+
+    @property
+    def collapse_loss(self) -> Tensor:
+        r"""How unequal the clusters' sizes are, `[]` (Tsitsulin et al. 2023).
+
+        .. math:: \frac{1}{B} \sum_b \frac{\sqrt{K_b}}{n_b}
+            \Big\| \sum_{i \in b} S_i \Big\|_2 - 1
+
+        The collapse regularisation of `"Graph Clustering with Graph Neural Networks"
+        <https://arxiv.org/abs/2006.16904>`_ (DMoN): 0 where all clusters have the same
+        share of the nodes, :math:`\sqrt{K_b} - 1` where one has them all. A node that
+        is spread evenly over the clusters costs nothing here. See
+        :attr:`orthogonality_loss` on the mean.
+        """
+        return _regularizers.collapse_loss(self._gram, self.mask)
+
+    @property
+    def balance_loss(self) -> Tensor:
+        r"""What the entropy of the clusters' mean use lacks, `[]`; to be minimised.
+
+        .. math:: \frac{1}{B} \sum_b \log K_b + \sum_k \bar{p}_{bk} \log \bar{p}_{bk},
+            \qquad \bar{p}_b = \frac{1}{n_b} \sum_{i \in b} S_i
+
+        It is 0 where all clusters have the same share of the nodes and
+        :math:`\log K_b` where one has them all. In the sum with the mean entropy of the
+        nodes of a graph it is :math:`\log K_b` less the mutual information of nodes and
+        clusters (Krause et al. 2010). See :attr:`orthogonality_loss` on the mean.
+        """
+        return _regularizers.balance_loss(self._gram, self.mask)
+
+    @property
+    def _gram(self) -> Tensor:
+        if self.gram is None:
+            what = "a result with 'gram' for its regularisers"
+            hint = "Take one of 'diff_pool', or pass S^T S of every graph."
+            raise _checks.wrong(ValueError, what, None, hint)
+        return self.gram
 
     def to_sparse(self) -> Flat:
         """The existing clusters in PyG's sparse form, for any `MessagePassing` layer.
@@ -76,7 +136,8 @@ class DiffPoolNetOutput:
         out: A row for each graph, `[B, C]`; of words `[B, T, vocabulary_size]`.
         link_loss: Link prediction losses, summed over the levels, `[]`.
         entropy_loss: Entropies, summed over the levels, `[]`.
-        auxiliary_loss: Both, weighted, to be added to the loss of the task, `[]`.
+        auxiliary_loss: Both and the regularisers of the levels that have a weight,
+            weighted, to be added to the loss of the task, `[]`.
         levels: The result of each level.
     """
 

@@ -44,6 +44,10 @@ CASES: dict[str, tuple[Any, list[Arguments]]] = {
         lambda g: fields(diff_pool(**g, edge_reduce="mean")),
         [*map(featured, UNSORTED)],
     ),
+    "normalized": (
+        lambda g: fields(diff_pool(**g, pooled_adj="normalized")),
+        [*map(flat, WEIGHTED)],
+    ),
     "dense_diff_pool": (lambda g: dense_diff_pool(**g), [*map(padded, PLAIN)]),
 }
 

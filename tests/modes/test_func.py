@@ -13,7 +13,7 @@ from torch.func import functional_call
 from graphs import ZOO, padded, sample
 from pyg_diffpool import DiffPoolNet, dense_diff_pool, diff_pool
 
-Results = tuple[Tensor, ...]  # x, adj and the two losses
+Results = tuple[Tensor, ...]  # x, adj, the losses and the sum of the regularisers
 Form = tuple[Callable[..., Results], Results]  # and its arguments, s last
 TINY = sample([2, 3], k=2, channels=1, seed=4)
 
@@ -21,7 +21,8 @@ TINY = sample([2, 3], k=2, channels=1, seed=4)
 def results(*args, **options):
     """Those of the operator."""
     out = diff_pool(*args, **options)
-    return out.x, out.adj, out.link_loss, out.entropy_loss
+    others = out.orthogonality_loss + out.collapse_loss + out.balance_loss
+    return out.x, out.adj, out.link_loss, out.entropy_loss, others
 
 
 def flat(given, **options):
@@ -47,6 +48,7 @@ def forms(given):
     """All ways to pool the same mini-batch."""
     return {
         "sparse": flat(given, backend="sparse"),
+        "normalized": flat(given, backend="sparse", pooled_adj="normalized"),
         "by padding": flat(given, backend="padded"),
         "by padding, bce": flat(given, backend="padded", link="bce"),
         "padded": blocks(given, results),

@@ -1,0 +1,225 @@
+"""Tasks on which pooling is said to matter: accuracy beside flat networks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.nn import Module
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import GIN
+from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation
+from torch_geometric.transforms import BaseTransform
+
+from benchmarks.reproduce import networks, published
+from benchmarks.reproduce.networks import Flat, itself, make_network
+from benchmarks.reproduce.planted import (
+    COMMUNITIES,
+    PUBLISHED_SMALL,
+    RECIPES,
+    load_planted,
+)
+from benchmarks.reproduce.settings import Training
+from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.training import Curves, TableData, TableModule, fit
+from pyg_diffpool import DiffPoolNetOutput
+from pyg_diffpool.train import DiffPoolModule
+from pyg_diffpool.train.matching import describe_data
+
+_BASE = Training(
+    epochs=20, batch_size=32, lr=2e-3, dropout=0.0, hidden=32, layers=2, averaging=0.0
+)
+SMALL = [name for name in RECIPES if "small" in name] + [*PUBLISHED_SMALL]
+SETTINGS = {
+    **{name: replace(_BASE, clusters=(32, 8)) for name in ("hard", "easy")},
+    **{name: replace(_BASE, clusters=(16, 4), epochs=40) for name in SMALL},
+    COMMUNITIES: replace(_BASE, clusters=(9, 1)),
+    f"{COMMUNITIES}-positions": replace(_BASE, clusters=(9, 1)),
+}
+"""The same for all methods; a flat network has the layers of all levels together."""
+
+
+def _flat(net: Any, own: Training, _: float, read: Callable[[], Module]) -> Module:
+    return Flat(net, own, read())
+
+
+FLAT: dict[str, Any] = {
+    "GraphSAGE": (partial(_flat, read=MaxAggregation), {}),
+    "GraphSAGE (mean)": (partial(_flat, read=MeanAggregation), {}),
+    "GIN": (partial(_flat, read=MaxAggregation), {"gnn": GIN}),
+    "GIN (mean)": (partial(_flat, read=MeanAggregation), {"gnn": GIN}),
+}
+_NO_LOSSES = {"link_weight": 0.0, "entropy_weight": 0.0}
+_EVEN = {"pooled_adj": "normalized"}
+OURS: dict[str, Any] = {
+    "DiffPool": (itself, {}),
+    "DiffPool without losses": (itself, _NO_LOSSES),
+    "DiffPool normalize=False": (itself, {"normalize": False}),
+    "DiffPool normalize=False + normalized": (itself, {"normalize": False, **_EVEN}),
+    "DiffPool-Det": networks.METHODS["DiffPool-Det"],
+    "DiffPool + orthogonality": (itself, {"orthogonality_weight": 1.0}),
+    "DiffPool + collapse": (itself, {"collapse_weight": 1.0}),
+    "DiffPool + balance": (itself, {"balance_weight": 1.0}),
+    "DiffPool + normalized": (itself, _EVEN),
+    "DiffPool + orthogonality + normalized": (
+        itself,
+        {"orthogonality_weight": 1.0, **_EVEN},
+    ),
+}
+PEERS = {
+    name: entry for name, entry in networks.METHODS.items() if name.startswith("PyG ")
+}
+
+
+class WithoutClusters(BaseTransform):
+    """Take away the communities that were planted."""
+
+    def forward(self, data: Data) -> Data:
+        """The graph without them."""
+        if "clusters" in data:
+            del data.clusters
+        return data
+
+
+class HierarchyModule(TableModule):
+    """With the levels, which tell how many clusters are in use."""
+
+    def make_net(self) -> Module:
+        """The network of the method."""
+        names = ("method", "in_channels", "out_channels")
+        method, width, classes = (self.hparams[name] for name in names)
+        own = self._settings
+        if method in FLAT:
+            own = replace(own, layers=own.layers * (len(own.clusters) + 1))
+        methods = FLAT | OURS | PEERS
+        return make_network(method, width, classes, own, self._mean_nodes, methods)
+
+    def forward(self, batch: Batch) -> DiffPoolNetOutput:
+        """Without the levels of networks whose assignment is not told."""
+        out = DiffPoolModule.forward(self, batch)
+        told = all(level.gram is not None for level in out.levels)
+        return out if told else replace(out, levels=())
+
+
+@dataclass
+class ClusterCurves(Curves):
+    """Beside accuracies, the clusters in use on validation graphs at each level."""
+
+    used: list[list[float]] = field(default_factory=list)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what was logged."""
+        super().on_train_epoch_end(trainer, pl_module)
+        logged = sorted(trainer.callback_metrics.items())
+        perplexities = [v for name, v in logged if name.startswith("val/perplexity")]
+        self.used.append([round(float(v), 2) for v in perplexities])
+
+
+class Hierarchy(Table):
+    """GraphClass: a split that is fixed, several seeds, the epoch chosen apart."""
+
+    NAME = "hierarchy"
+    METRIC = "test accuracy, %"
+    SETTINGS = SETTINGS
+    METHODS = (*FLAT, *OURS, *PEERS)
+    ROWS = (*FLAT, *OURS)
+    FOLDS = range(10)
+    PUBLISHED = published.GRAPH_CLASS
+    EXTRA = ("seeds", "against flat", "clusters in use")
+    PROTOCOL = (
+        "Of each training the first epoch with the best accuracy on validation graphs "
+        "is tested; mean and deviation over seeds, the split is the same. 'Against "
+        "flat' is the mean difference to the flat network that is best on validation "
+        "graphs, seed by seed, with its 95 % interval and p of the paired t-test; "
+        "'clusters in use' the perplexity at each level on validation graphs. All "
+        "methods have the same settings; none was tuned."
+    )
+
+    def load(self, name: str, method: str, settings: Training) -> TableData:
+        """The graphs of the set, with its split."""
+        graphs, split = load_planted(name, self.options.data)
+        change = None if method == "DiffPool-Det" else WithoutClusters()
+        data = TableData(graphs, settings.batch_size, change)
+        data.split = split
+        return data
+
+    def run_fold(
+        self, data: TableData, name: str, method: str, fold: int, settings: Training
+    ) -> Record:
+        """One training: its curves in numbers of graphs."""
+        del name
+        torch.manual_seed(fold)
+        told = describe_data(data, {"task": "classification", "class_names": None})
+        nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
+        module = HierarchyModule(settings, nodes, method=method, **told)
+        curves = ClusterCurves("accuracy")
+        fit(module, data, "accuracy", settings.epochs, curves=curves)
+        graphs = data.sizes()
+        right = {part: curves.right(part, graphs[part]) for part in graphs}
+        best = right["val"].index(max(right["val"]))
+        return {
+            "graphs": graphs,
+            "seconds": curves.seconds,
+            "train": right["train"][best],
+            "val": right["val"],
+            "test": right["test"],
+            "used": curves.used[best],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each method of which there is a seed; their number is told."""
+        rows = []
+        for name in (name for name in self.sets if name not in self.absent):
+            there = self.read(name)
+            flat = best_flat(there)
+            for method in (m for m in self.METHODS if m in there):
+                records = there[method]
+                figure = self.PUBLISHED.get(method, {}).get(name)
+                row = {"dataset": name, "method": method, "published": figure}
+                row["graphs"] = sum(next(iter(records.values()))["graphs"].values())
+                row["seeds"] = str(len(records))
+                used = torch.tensor([r["used"] for r in records.values()]).mean(0)
+                row["clusters in use"] = ", ".join(f"{k:.1f}" for k in used.tolist())
+                row["against flat"] = ""
+                if flat is not None and method not in FLAT:
+                    row["against flat"] = paired(records, there[flat])
+                accuracies = [accuracy(r, "test") for r in records.values()]
+                rows.append({**row, **in_percent(accuracies)})
+        return rows
+
+
+def accuracy(record: Record, part: str) -> float:
+    """Of the first epoch that is best on validation graphs."""
+    best = record["val"].index(max(record["val"]))
+    return float(record[part][best]) / float(record["graphs"][part])
+
+
+def best_flat(there: Mapping[str, Mapping[int, Record]]) -> str | None:
+    """The flat method with the best mean accuracy on validation graphs.
+
+    Of those with the most seeds, so that differences have them.
+    """
+    flat = {method: there[method] for method in FLAT if there.get(method)}
+    most = max(map(len, flat.values()), default=0)
+    means = {
+        method: sum(accuracy(r, "val") for r in records.values()) / most
+        for method, records in flat.items()
+        if len(records) == most
+    }
+    return max(means, key=lambda method: means[method]) if means else None
+
+
+def paired(records: Mapping[int, Record], flat: Mapping[int, Record]) -> str:
+    """Mean difference in points, its 95 % interval and p, over the seeds of both."""
+    seeds: Sequence[int] = sorted(records.keys() & flat.keys())
+    sides = ([100 * accuracy(r[s], "test") for s in seeds] for r in (records, flat))
+    if len(seeds) < 2:
+        return ""
+    test = import_module("scipy.stats").ttest_rel(*sides)
+    low, high = test.confidence_interval()
+    mean = (low + high) / 2
+    p = "p < 0.01" if test.pvalue < 0.01 else f"p = {test.pvalue:.2f}"
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}), {p}"
