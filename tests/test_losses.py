@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from graphs import BACKENDS, ZOO, pool
-from pyg_diffpool import diff_pool
+from pyg_diffpool import _modes, diff_pool
 
 
 def cliques(n, k, sharpness):
@@ -102,3 +102,12 @@ def test_cross_entropy_where_all_pairs_are_certain(dtype):
     options = {"link": "bce", "backend": "padded", "normalize": False}
     out = diff_pool(x, edges, x, **options)
     assert float(out.link_loss) == pytest.approx(2 * -math.log(1e-7), abs=1e-4)
+
+
+def test_an_infinite_norm_is_no_rounding(monkeypatch):
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
+    edges = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    weight = torch.tensor([1, 1e155, 1], dtype=torch.double)
+    x, options = torch.randn(4, 2).double(), {"edge_weight": weight}
+    out = diff_pool(x, edges, x, **options, normalize=False, backend="sparse")
+    assert out.link_loss.isinf()

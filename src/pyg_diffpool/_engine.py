@@ -76,7 +76,12 @@ def _is_right(device: str) -> bool:
 @lru_cache
 def _passes(device: str) -> bool:
     try:
-        with _disable_current_modes(), torch.no_grad():
+        with (
+            _disable_current_modes(),
+            torch.inference_mode(False),
+            torch.no_grad(),
+            _modes.without_autocast(torch.device(device).type),
+        ):
             _compare(device)
     except ImportError:
         return False
@@ -92,21 +97,19 @@ def _passes(device: str) -> bool:
 
 def _compare(device: str) -> None:
     """Pool two graphs in both forms, with gradients, and by the textbook's formula."""
-    run, to = kernels(), torch.device(device)
+    run, to, dtype = kernels(), torch.device(device), torch.float
     mask = torch.tensor([[True, True, True], [True, True, False]], device=to)
-    x = torch.arange(18.0, device=to).view(2, 3, 3).sin()
-    logits = torch.arange(12.0, device=to).view(2, 3, 2).cos()
-    adj = torch.tensor(
-        [[[0.0, 2, 0], [0, 0, 1], [1, 0, 0]], [[0, 1, 0]] * 3], device=to
-    )
-    adj[1, 1:] = 0
+    x = torch.arange(18, device=to, dtype=dtype).view(2, 3, 3).sin()
+    logits = torch.arange(12, device=to, dtype=dtype).view(2, 3, 2).cos()
+    entries = [[[0, 2, 0], [0, 0, 1], [1, 0, 0]], [[0, 1, 0], [0] * 3, [0] * 3]]
+    adj = torch.tensor(entries, device=to, dtype=dtype)
     edges = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 0, 4, 1]], device=to)  # one twice
     ptr = torch.tensor([0, 3, 5], device=to)
-    row, col, *_, value = kernels("_triton_edges").sort_edges(edges, 5, torch.float)
-    divisors, dtype = torch.ones(2, dtype=torch.double, device=to), torch.float
+    row, col, *_, value = kernels("_triton_edges").sort_edges(edges, 5, dtype)
+    divisors = torch.ones(2, dtype=torch.double, device=to)
     where = dtype, True, ptr, row, col
     sparse = run.sparse_forward(x[mask], value, logits[mask], divisors, *where)
-    dense = run.dense_forward(x, adj, logits, mask, divisors, dtype, True)
+    dense = run.dense_forward(x, adj, logits, mask, divisors, dtype, True, True)
     right = _textbook(x, adj, logits, mask)
     flat = [r[mask] if i in (2, 6, 7) else r for i, r in enumerate(right)]
     for made, z, expected, given in (

@@ -61,7 +61,7 @@ def expanded_norm(
 
 def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
     """The square root; 0 with gradient 0 where there is nothing but rounding."""
-    positive = ~(square <= resolution)  # so that NaN stays NaN
+    positive = ~(square <= resolution) | square.isinf()  # NaN stays NaN
     return torch.where(positive, square, 1.0).sqrt() * positive
 
 

@@ -33,18 +33,19 @@ from pyg_diffpool._modes import (
 
 def padded_level(
     x: Tensor,  # [B, M, C]
-    adj: Tensor,  # [B, M, M], zeros where there is no node, or see `looks_at_mask`
+    adj: Tensor,  # [B, M, M]
     logits: Tensor,  # [B, M, K]
     mask: Tensor | None,  # [B, M]; None is all
     divisors: Tensor,  # [2], float64
     dtype: torch.dtype,  # of the losses
+    hides: bool = True,  # what A has in padding, where the level looks at the mask
 ) -> Level:
     """Pool every graph of a padded mini-batch; compilers fuse the plain formula."""
     mask = None if mask is None else mask.contiguous()
     rest = logits, mask, divisors, dtype
     if looks_at_mask(x, logits):
         gradient = needs_gradient(x, adj, logits)
-        return Level(*_level_by_kernels(x, adj, *rest, gradient))
+        return Level(*_level_by_kernels(x, adj, *rest, gradient, hides))
     if mask is not None:
         x = x.masked_fill(~mask.unsqueeze(-1), 0)
     is_plain = x.dtype.itemsize < 4 or is_autocast(x.device.type)
@@ -147,7 +148,7 @@ class _PaddedLevelByKernels(Operation):
         if mask is not None:
             x = x.masked_fill(~mask.unsqueeze(-1), 0)
             apart = ~(mask.unsqueeze(1) & mask.unsqueeze(2))
-            adj = adj.masked_fill(apart, 0)
+            adj = adj.masked_fill(apart, 0) if rest[-1] else adj
         out = _PaddedLevel.plain(x, adj, logits, mask, *rest[:2])
         return tuple(t if i == 2 else t.float() for i, t in enumerate(out))
 

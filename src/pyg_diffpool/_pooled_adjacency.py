@@ -14,7 +14,8 @@ def normalized(
 
     :math:`\hat A` is A with zeros on the diagonal; degrees are sums of absolute values,
     and a cluster without edges keeps its zeros, with gradient 0. Entries are divided by
-    the largest first, which changes nothing but what overflows.
+    the largest first, which changes nothing but what overflows; a degree of less than
+    some 1e-13 of that counts as more than it is.
     """
     adj = adj.to(torch.promote_types(adj.dtype, torch.float))
     loops = torch.eye(adj.size(1), dtype=torch.bool, device=adj.device)

@@ -48,7 +48,7 @@ def sparse_level(
     """Pool every graph of a sparse mini-batch."""
     if _modes.may_launch(x) and _engine.runs_level(x, logits.size(1)):
         value = None if graph.weight is None else graph.values(torch.float)
-        gradient = needs_gradient(x, value, logits)
+        gradient = needs_gradient(x, value, logits) or torch.compiler.is_compiling()
         where = graph.ptr, graph.row, graph.col, graph.crow
         rest = divisors, dtype, gradient, *where
         return Level(*_level_by_kernels(x, value, logits, *rest))
@@ -195,7 +195,7 @@ _level_by_kernels = operation(_SparseLevelByKernels)
 def _fake_gradients_by_kernels(x: Tensor, s: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     needs, _, value = rest[5:8]
     pairs = zip((x, value, s), needs, strict=True)
-    return tuple(torch.empty_like(t) if need else x.new_empty(0) for t, need in pairs)
+    return tuple(t.new_empty(t.shape) if need else x.new_empty(0) for t, need in pairs)
 
 
 @kernel(

@@ -172,7 +172,7 @@ def _dense_kernel(
     """Y and W of a dense A, and parts of :math:`|A - S S^T|^2` in place of A's."""
     graph, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
     end, c, r = (graph + 1) * m, tl.arange(0, K), tl.arange(0, ROWS)
-    here = block * ROWS + r
+    here = block.to(tl.int64) * ROWS + r
     own = _rows(s, None, graph * m + here, end, c, k)
     to, back = tl.zeros([ROWS, K], tl.float32), tl.zeros([ROWS, K], tl.float32)
     square = tl.zeros([ROWS], tl.float64)
@@ -180,7 +180,7 @@ def _dense_kernel(
     if mask is not None:
         hidden |= tl.load(mask + graph * m + here, mask=here < m, other=0) == 0
     for start in range(0, m, ROWS):
-        there = start + r
+        there = (start + r).to(tl.int64)
         apart = there >= m
         if mask is not None:
             apart |= tl.load(mask + graph * m + there, mask=there < m, other=0) == 0
@@ -309,7 +309,8 @@ def _finish_kernel(
             else:
                 near = square < _CANCELLATION * (of_adj + of_gram)
                 tl.store(norm + 1, near.to(tl.float64))
-        length = tl.sqrt(tl.where(square <= few, 0.0, square))
+        is_rounding = (square <= few) & (square < float("inf"))
+        length = tl.sqrt(tl.where(is_rounding, 0.0, square))
         tl.store(norm, length)
         tl.store(link, (length / tl.load(divisors)).to(link.dtype.element_ty))
         if not EXACT:
@@ -331,7 +332,7 @@ def _gradient_kernel(
     if d_link is not None:
         length = tl.load(norm)
         wide = tl.load(d_link).to(tl.float64) / (length * tl.load(divisors))
-        rate = tl.where(length > 0, wide, 0.0).to(tl.float32)
+        rate = tl.where(length == 0, 0.0, wide).to(tl.float32)
     tl.store(out_rate, rate)
     i = tl.arange(0, K)
     for begin in range(start, end, ROWS):

@@ -50,7 +50,14 @@ def _blocks(k: int, c: int, is_short: bool, is_ordered: bool) -> Blocks:
         edges={"EDGES": CELLS // wide, "K": wide},
         dense={**dots, "ROWS": 16, "K": wide},
         contract={**chunks, "ROWS": 32, "K": min(wide, 64), "C": columns},
-        gradient={**chunks, "ROWS": rows, "K": wide, "C": columns, "L": 16},
+        gradient={
+            **chunks,
+            "ROWS": rows,
+            "K": wide,
+            "C": columns,
+            "L": 16,
+            "num_warps": 4,
+        },
     )
 
 
@@ -98,17 +105,18 @@ def dense_forward(
     divisors: Tensor,  # [2]
     dtype: torch.dtype,  # of the losses
     gradient: bool,
+    hides: bool,
 ) -> KernelLevel:
-    """The level of a padded mini-batch, whatever the padding holds."""
+    """The level of a padded mini-batch, whatever padding of x, or of A, holds."""
     b, m, k = logits.shape
     out, use = new_level(x, logits, b, dtype, gradient), blocks(k, x.size(2), x.dtype)
     with torch.cuda.device_of(x):
         part = _start(out, logits, mask, None, (None, None), use)
         squares = part.new_empty(b, triton.cdiv(m, use.dense["ROWS"]), 2)
         sums = out.y, out.w if gradient else None, squares
-        grid = tuple(squares.shape[:2])
+        grid, hidden = tuple(squares.shape[:2]), mask if hides else None
         _triton._dense_kernel[grid](
-            adj.contiguous(), out.s, mask, *sums, m, k, **use.dense
+            adj.contiguous(), out.s, hidden, *sums, m, k, **use.dense
         )
         _contract(out, x, mask, None, m, use)
         _finish(out, squares.flatten(0, 1), part, None, 0, divisors)
@@ -179,7 +187,7 @@ def _finish(
     given = squares, entropies, terms, divisors, *out[3:5], out.norm
     sizes = [0 if part is None else part.size(0) for part in given[:3]]
     constants: Any = {"EXACT": is_exact, "BLOCK": 1024}
-    _triton._finish_kernel[(1,)](*given, *sizes, float(num_edges), **constants)
+    _triton._finish_kernel[(1,)](*given, *sizes, num_edges, **constants)
 
 
 def gradients(
@@ -196,7 +204,9 @@ def gradients(
     (b, k), c, m = gram.shape[:2], x.size(-1), 0 if ptr is not None else s.size(1)
     use, likes = blocks(k, c, x.dtype).gradient, (x, y, s)
     pairs = zip(needs, likes, strict=True)
-    out_x, t, out_s = (torch.empty_like(like) if need else None for need, like in pairs)
+    out_x, t, out_s = (
+        like.new_empty(like.shape) if need else None for need, like in pairs
+    )
     rate, grads = (
         gram.new_empty(()),
         [g if g is None else g.contiguous() for g in grads],

@@ -62,7 +62,8 @@ def dense_diff_pool(
         mask = mask.view(b, m).bool()
         x = x * mask.unsqueeze(-1)
     x, adj, s = (t.to(x.dtype).expand(b, -1, -1) for t in (x, adj, s))
-    level = padded_level(x, adj, s, mask, divisors, x.dtype)
+    # As in PyG, what A has in padding counts in the link loss.
+    level = padded_level(x, adj, s, mask, divisors, x.dtype, hides=False)
     return level.x, level.adj[:links], level.link_loss, level.entropy_loss
 
 

@@ -113,7 +113,8 @@ def diff_pool(
             cluster; `"normalized"` clears that and divides by degrees, as MinCutPool,
             :math:`D_{out}^{-1/2} \hat A D_{in}^{-1/2}` with
             :math:`\hat A = A' - \mathrm{diag}(A')` and sums of absolute values as
-            degrees, or 0 where one is 0. (default: `"raw"`)
+            degrees, or 0 where one is 0. Without these edges the features within
+            clusters reach no layer. (default: `"raw"`)
         backend: `"sparse"`, `"padded"`, or `"auto"`. (default: `"auto"`)
         check: Also look for NaN and infinity, and look at index values where this
             waits for the device; outside compiled code so does
@@ -215,6 +216,7 @@ def _padded_level(
         hint = "Use backend='auto' or turn it into edges with 'to_flat'."
         raise _checks.wrong(ValueError, what, got, hint)
     as_given = looks_at_mask(x, logits) and not graph.given.requires_grad
+    as_given = as_given and not losses.is_bce
     adj = (graph.given if as_given else graph.adj).to(x.dtype)
     return _dense_level(x, adj, logits, graph.mask, losses)
 

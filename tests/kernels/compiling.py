@@ -89,7 +89,7 @@ def launch(k: int, c: int, dtype: torch.dtype) -> None:
             run.gradients(x, kept, divisors, needs, given, ptr)
     x, logits = x.expand(2, n, c), logits.expand(2, n, k)
     for real in (mask, None):
-        made = run.dense_forward(x, adj, logits, real, *rest, True)
+        made = run.dense_forward(x, adj, logits, real, *rest, True, True)
         kept = made.s, made.gram, made.y, made.w, made.norm
         grads = [made.x, made.adj, made.s, *made[3:6]]
         run.gradients(x, kept, divisors, (True,) * 3, grads, None, real)

@@ -128,3 +128,19 @@ def test_transforms_take_the_plain_formula(form: Any, kernels: list[str]) -> Non
     _, tangent = torch.func.jvp(value, (s,), (torch.ones_like(s),))
     torch.testing.assert_close(tangent, expected.sum())
     assert not {"_contract_kernel", "_gradient_kernel"} & {*kernels}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("mode", ["autocast", "inference_mode", "default dtype"])
+def test_the_first_use_may_be_in_any_mode(mode: str) -> None:
+    before = torch.get_default_dtype()
+    try:
+        if mode == "default dtype":
+            torch.set_default_dtype(torch.double)
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=mode == "autocast"),
+            torch.inference_mode(mode == "inference_mode"),
+        ):
+            assert _engine.runs_level(GIVEN["x"], 4)
+    finally:
+        torch.set_default_dtype(before)

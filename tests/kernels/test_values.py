@@ -12,7 +12,7 @@ import reference
 from graphs import RESULTS, ZOO, Arguments, flat, gradients, leaves, padded, total
 from graphs import sample as make
 from kernels.launching import DEVICE, moved
-from pyg_diffpool import diff_pool, operator
+from pyg_diffpool import dense_diff_pool, diff_pool, operator
 
 if DEVICE == "cuda":
     pytestmark = pytest.mark.cuda
@@ -260,3 +260,51 @@ def test_wrong_input_stops_the_device(
     diff_pool(**given)
     with pytest.raises(Exception, match=what):
         diff_pool(**given | changed)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+@pytest.mark.parametrize("form", [flat, padded])
+def test_gradients_of_tensors_that_are_not_contiguous(form: Any) -> None:
+    given = moved(form(ZOO["weighted"].to(torch.float)))
+    turned = {n: given[n].mT.contiguous().mT for n in ("x", "s")}
+    both = (
+        leaves(given),
+        {**given, **{n: t.requires_grad_() for n, t in turned.items()}},
+    )
+    found = [gradients(total(diff_pool(**of), POOLED), of, "x", "s") for of in both]
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_the_padding_of_an_adjacency_counts_as_in_pyg() -> None:
+    x, s, adj = torch.randn(2, 4, 3), torch.randn(2, 4, 2), torch.ones(2, 4, 4)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]).bool()
+    found = []
+    for dtype in (torch.float, torch.double):
+        given = moved({"x": x, "adj": adj, "s": s})
+        given = leaves({n: t.to(dtype) for n, t in given.items()})
+        out = dense_diff_pool(**given, mask=mask.to(given["x"].device))
+        grads = torch.autograd.grad(sum(t.sum() for t in out), list(given.values()))
+        found.append([*out, *grads])
+    for one, right in zip(*found, strict=True):
+        close(one, right, 1e-4)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_cross_entropy_knows_nothing_of_padding() -> None:
+    given = padded(ZOO["undirected"].to(torch.float))
+    hidden = ~given["mask"]
+    pairs = hidden.unsqueeze(1) | hidden.unsqueeze(2)
+    other = {**given, "adj": given["adj"].masked_fill(pairs, torch.nan)}
+    losses = [diff_pool(**moved(g), link="bce").link_loss for g in (given, other)]
+    assert_close(*losses)
+
+
+@pytest.mark.usefixtures("unreadable", "kernels")
+def test_a_loss_that_is_no_number_has_gradients_that_are_none() -> None:
+    given = flat(ZOO["one-way path"].to(torch.float))
+    given["edge_weight"] = torch.tensor([1.0, torch.nan, 1.0])
+    given = leaves(moved(given))
+    out = diff_pool(**given)
+    assert gradients(out.link_loss, given, "s")[0].isnan().all()
