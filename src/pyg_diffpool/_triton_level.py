@@ -27,7 +27,7 @@ class Blocks(NamedTuple):
 
 
 def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
-    """Those for K clusters and C channels, by which no register is spilled.
+    """Those for K clusters and C channels, by which hardly a register is spilled.
 
     Products of float32 are made of three of tf32, which is exact to rounding, or where
     torch's may be short, of one.
@@ -50,14 +50,7 @@ def _blocks(k: int, c: int, is_short: bool, is_ordered: bool) -> Blocks:
         edges={"EDGES": CELLS // wide, "K": wide},
         dense={**dots, "ROWS": 16, "K": wide},
         contract={**chunks, "ROWS": 32, "K": min(wide, 64), "C": columns},
-        gradient={
-            **chunks,
-            "ROWS": rows,
-            "K": wide,
-            "C": columns,
-            "L": 16,
-            "num_warps": 4,
-        },
+        gradient={**chunks, "ROWS": rows, "K": wide, "C": columns, "L": 16},
     )
 
 
