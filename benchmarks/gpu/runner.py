@@ -111,8 +111,8 @@ def follow(
         )
         assert process.stdout is not None
         timer = Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
-        timer.start()
         start = monotonic()
+        timer.start()
         try:
             for line in process.stdout:
                 if line.endswith("\n"):  # else it was killed within

@@ -1,4 +1,4 @@
-"""Every kernel as the compiler makes it: few registers spilled, little shared memory."""
+"""Every kernel as the compiler makes it: registers spilled and shared memory."""
 
 import json
 import os

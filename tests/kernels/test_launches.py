@@ -88,7 +88,7 @@ LIMITS = [
     ("sparse", True, 25),
     ("padded", True, 14),
     ("as PyG", True, 10),
-    ("sparse", False, 128),
+    ("sparse", False, 130),
     ("padded", False, 55),
     ("as PyG", False, 49),
 ]
