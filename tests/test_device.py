@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch_geometric.data import Batch
 from torch_geometric.nn import GCN, GIN, GraphSAGE
 
 from graphs import BACKENDS, ZOO, flat, layer_arguments, leaves, pad, pool, sample
@@ -132,3 +133,24 @@ def test_on_a_gpu(name):
         torch.cuda.set_sync_debug_mode("default")
     for field in FIELDS:
         torch.testing.assert_close(getattr(out, field).cpu(), getattr(expected, field))
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+@pytest.mark.usefixtures("unreadable")
+@pytest.mark.parametrize("ratio", [None, 0.5])
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_a_step_of_the_training_module_reads_nothing(task, ratio):
+    train = pytest.importorskip("pyg_diffpool.train")
+    sample = ZOO["undirected"].to(torch.float)
+    y = torch.tensor([0, 1, 1]) if task == "classification" else torch.rand(3, 2)
+    y = y.round() if task == "multilabel" else y
+    batch = Batch(x=sample.x, edge_index=sample.edge_index, y=y, batch=sample.batch)
+    batch._num_graphs = 3
+    sizes = {"in_channels": 3, "out_channels": 2, "num_clusters": [4, 2]}
+    module = train.DiffPoolModule(**sizes, task=task, ratio=ratio)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    module.training_step(batch, 0).backward()
+    optimizer.step()
+    module.validation_step(batch, 0)
+    with _disable_current_modes():
+        assert all(p.isfinite().all() for p in module.parameters())
