@@ -8,6 +8,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Collection, Mapping, Sequence
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -123,13 +124,16 @@ class Table:
         run |= {"cpu": run["machine"]["cpu"], "torch": run["versions"]["torch"]}
         kept = ("date", "commit", "threads", "cpu", "torch")
         lines: list[Record] = [record | {"run": {name: run[name] for name in kept}}]
-        if not self.read(name):
-            settings = settings_of(name, self.SETTINGS, self.options.changes)
-            lines.insert(0, {"set": name, "settings": describe(settings)})
-        each = (json.dumps(r, allow_nan=False, separators=(",", ":")) for r in lines)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab", buffering=0) as file:
-            file.write("".join(f"{line}\n" for line in each).encode())  # in one call
+            flock(file, LOCK_EX)  # nobody reads half a line
+            if not self.read(name):
+                settings = settings_of(name, self.SETTINGS, self.options.changes)
+                lines.insert(0, {"set": name, "settings": describe(settings)})
+            each = (
+                json.dumps(r, allow_nan=False, separators=(",", ":")) for r in lines
+            )
+            file.write("".join(f"{line}\n" for line in each).encode())
 
 
 def in_percent(shares: Sequence[float]) -> dict[str, Any]:
