@@ -196,14 +196,10 @@ def gradients(
     s, gram, y, w, norm = kept
     (b, k), c, m = gram.shape[:2], x.size(-1), 0 if ptr is not None else s.size(1)
     use, likes = blocks(k, c, x.dtype).gradient, (x, y, s)
-    pairs = zip(needs, likes, strict=True)
-    out_x, t, out_s = (
-        like.new_empty(like.shape) if need else None for need, like in pairs
-    )
-    rate, grads = (
-        gram.new_empty(()),
-        [g if g is None else g.contiguous() for g in grads],
-    )
+    wanted = zip(needs, likes, strict=True)
+    out_x, t, out_s = (i.new_empty(i.shape) if need else None for need, i in wanted)
+    rate = gram.new_empty(())
+    grads = [grad if grad is None else grad.contiguous() for grad in grads]
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
     with torch.cuda.device_of(x):
         grid = (_chunks(s.numel() // k, b, m, use["LENGTH"]),)
