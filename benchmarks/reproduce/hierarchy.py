@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.nn import Module
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import GIN
+from torch_geometric.nn import GIN, GraphSAGE
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation
 from torch_geometric.transforms import BaseTransform
 
@@ -46,11 +46,19 @@ def _flat(net: Any, own: Training, _: float, read: Callable[[], Module]) -> Modu
     return Flat(net, own, read())
 
 
+READOUTS = {"": MaxAggregation, " (mean)": MeanAggregation}
+DEPTHS: dict[str, dict[str, int]] = {
+    "": {},  # the layers of all levels together
+    **{f" {n} layers": {"num_layers": n} for n in (4, 8, 10)},
+}
 FLAT: dict[str, Any] = {
-    "GraphSAGE": (partial(_flat, read=MaxAggregation), {}),
-    "GraphSAGE (mean)": (partial(_flat, read=MeanAggregation), {}),
-    "GIN": (partial(_flat, read=MaxAggregation), {"gnn": GIN}),
-    "GIN (mean)": (partial(_flat, read=MeanAggregation), {"gnn": GIN}),
+    f"{gnn.__name__}{how}{depth}": (
+        partial(_flat, read=read),
+        {"gnn": gnn, **options},
+    )
+    for depth, options in DEPTHS.items()
+    for gnn in (GraphSAGE, GIN)
+    for how, read in READOUTS.items()
 }
 _NO_LOSSES = {"link_weight": 0.0, "entropy_weight": 0.0}
 _EVEN = {"pooled_adj": "normalized"}

@@ -43,15 +43,18 @@ def make_network(
 ) -> Module:
     """The network of a method, for graphs of about so many nodes."""
     change, options = (METHODS if methods is None else methods)[method]
-    weights = {"link_weight": own.link_weight, "entropy_weight": own.entropy_weight}
+    common = {
+        "num_layers": own.layers,
+        "link_weight": own.link_weight,
+        "entropy_weight": own.entropy_weight,
+    }
     net = DiffPoolNet(
         in_channels,
         own.hidden,
         out_channels,
         own.clusters,
-        num_layers=own.layers,
         dropout=own.dropout,
-        **{**weights, **options},
+        **{**common, **options},
     )
     return change(net, own, mean_nodes)
 
