@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import GIN, GraphSAGE
+from torch_geometric.nn import GIN, GraphSAGE, Sequential
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation
 from torch_geometric.transforms import BaseTransform
 
@@ -18,6 +19,7 @@ from benchmarks.reproduce import networks, published
 from benchmarks.reproduce.networks import Flat, itself, make_network
 from benchmarks.reproduce.planted import (
     COMMUNITIES,
+    POSITIONS,
     PUBLISHED_SMALL,
     RECIPES,
     load_planted,
@@ -25,7 +27,7 @@ from benchmarks.reproduce.planted import (
 from benchmarks.reproduce.settings import Training
 from benchmarks.reproduce.table import Record, Table, in_percent
 from benchmarks.reproduce.training import Curves, TableData, TableModule, fit
-from pyg_diffpool import DiffPoolNetOutput
+from pyg_diffpool import DiffPoolNet, DiffPoolNetOutput
 from pyg_diffpool.train import DiffPoolModule
 from pyg_diffpool.train.matching import describe_data
 
@@ -60,6 +62,39 @@ FLAT: dict[str, Any] = {
     for gnn in (GraphSAGE, GIN)
     for how, read in READOUTS.items()
 }
+
+
+class ByPositions(Module):
+    """DiffPool that assigns by positions and embeds the features before them.
+
+    In a community of 14 to 33 nodes each has four neighbours. An entry of S S^T that is
+    to come near A would be a fifth then, of clusters that are spread; edges of weight 5
+    ask for whole ones.
+    """
+
+    EDGE_WEIGHT = 5.0
+
+    def __init__(self, net: DiffPoolNet, own: Training, _: float) -> None:
+        super().__init__()
+        colors = net.width - POSITIONS
+        kept = DiffPoolNet(colors, own.hidden, 1, 1, num_layers=own.layers)
+        level: Any = kept.pools[0]
+        steps = [
+            (lambda x: x[:, :colors], "x -> x"),
+            (level.embed, "x, edge_index -> x"),
+        ]
+        net.pools[0].embed = Sequential("x, edge_index", steps)
+        self.net = net
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
+    ) -> DiffPoolNetOutput:
+        """Logits and levels."""
+        weight = x.new_full((edge_index.size(1),), self.EDGE_WEIGHT)
+        out: DiffPoolNetOutput = self.net(x, edge_index, weight, batch, batch_size)
+        return out
+
+
 _NO_LOSSES = {"link_weight": 0.0, "entropy_weight": 0.0}
 _EVEN = {"pooled_adj": "normalized"}
 OURS: dict[str, Any] = {
@@ -67,6 +102,10 @@ OURS: dict[str, Any] = {
     "DiffPool without losses": (itself, _NO_LOSSES),
     "DiffPool normalize=False": (itself, {"normalize": False}),
     "DiffPool normalize=False + normalized": (itself, {"normalize": False, **_EVEN}),
+    "DiffPool by positions": (
+        ByPositions,
+        {"normalize": False, "entropy_weight": 10.0, **_EVEN},
+    ),
     "DiffPool-Det": networks.METHODS["DiffPool-Det"],
     "DiffPool + orthogonality": (itself, {"orthogonality_weight": 1.0}),
     "DiffPool + collapse": (itself, {"collapse_weight": 1.0}),
