@@ -132,20 +132,37 @@ def test_compiled_equals_eager() -> None:
         assert_close(*results)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_weights_of_the_network(loss: str) -> None:
+WEIGHTS = dict.fromkeys(("orthogonality", "collapse"), 0.0) | {"balance": 0.1}
+
+
+@pytest.mark.parametrize("loss", [None, *LOSSES])
+def test_weights_of_the_network(loss: str | None) -> None:
     torch.manual_seed(0)
-    name = loss.replace("_loss", "_weight")
+    weights = {f"{name}_weight": weight for name, weight in WEIGHTS.items()}
+    given_weight = {} if loss is None else {loss.replace("_loss", "_weight"): 0.25}
     sizes = {"num_clusters": [4, 2], "num_layers": 2}
-    net = DiffPoolNet(3, 8, 2, **sizes, **{name: 0.25}).double()
+    net = DiffPoolNet(3, 8, 2, **sizes, **given_weight).double()
     given = {name: v for name, v in flat(ZOO["ordinary"]).items() if name != "s"}
     out = net(**given)
-    expected = out.link_loss + out.entropy_loss
-    expected = expected + 0.25 * sum(getattr(level, loss) for level in out.levels)
+    expected = out.link_loss + 0.1 * out.entropy_loss
+    for name, weight in (weights | given_weight).items():
+        each = [
+            getattr(level, name.replace("_weight", "_loss")) for level in out.levels
+        ]
+        expected = expected + weight * sum(each)
     assert_close(out.auxiliary_loss, expected)
     parameter = net.pools[1].assign.lin.weight
     found = gradients(out.auxiliary_loss, {"p": parameter})
     assert_close(found, gradients(expected, {"p": parameter}))
+
+
+def test_the_papers_losses() -> None:
+    net = DiffPoolNet.paper(3, 2, max_num_nodes=16).double()
+    given = {name: v for name, v in flat(ZOO["ordinary"]).items() if name != "s"}
+    out = net(**given)
+    assert_close(out.auxiliary_loss, out.link_loss + out.entropy_loss)
+    assert net.pools[0].options.pooled_adj == "raw"
+    assert DiffPoolNet(3, 8, 2, 2).pools[0].options.pooled_adj == "normalized"
 
 
 def test_a_result_without_gram_says_so() -> None:
@@ -160,7 +177,7 @@ def test_weights_reach_the_network_that_is_trained() -> None:
     from pyg_diffpool.train import DiffPoolModule
 
     task = (3, 2, "classification")
-    module = DiffPoolModule(*task, balance_weight=0.5, pooled_adj="normalized")
-    assert module.net.regularizer_weights["balance_loss"] == 0.5
-    assert module.net.regularizer_weights["collapse_loss"] == 0
-    assert module.net.pools[0].options.pooled_adj == "normalized"
+    module = DiffPoolModule(*task, collapse_weight=0.5, pooled_adj="raw")
+    assert module.net.regularizer_weights["collapse_loss"] == 0.5
+    assert module.net.regularizer_weights["balance_loss"] == 0.1
+    assert module.net.pools[0].options.pooled_adj == "raw"

@@ -39,7 +39,9 @@ SETTINGS = {
     **{name: replace(_BASE, clusters=(32, 8)) for name in ("hard", "easy")},
     **{name: replace(_BASE, clusters=(16, 4), epochs=40) for name in SMALL},
     COMMUNITIES: replace(_BASE, clusters=(9, 1)),
-    f"{COMMUNITIES}-positions": replace(_BASE, clusters=(9, 1)),
+    f"{COMMUNITIES}-positions": replace(
+        _BASE, epochs=12, lr=4e-3, hidden=64, layers=3, clusters=(16, 1)
+    ),
 }
 """The same for all methods; a flat network has the layers of all levels together."""
 

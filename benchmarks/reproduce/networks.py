@@ -47,6 +47,8 @@ def make_network(
         "num_layers": own.layers,
         "link_weight": own.link_weight,
         "entropy_weight": own.entropy_weight,
+        "balance_weight": 0.0,
+        "pooled_adj": "raw",
     }
     net = DiffPoolNet(
         in_channels,

@@ -189,20 +189,23 @@ POSITIONS = 8
 
 
 def communities(has_positions: bool) -> tuple[Graphs, Split]:
-    """900 graphs of nine communities, two colours: the label is that of five of them.
+    """Graphs of nine communities, two colours: the label is that of five of them.
 
     The four communities of the other colour are larger by a quarter, so that both
     colours have equally many nodes on average. Every node has four neighbours in its
     community; one in eight has one outside it, of either colour. 6 to 44 % of a
     community's nodes have the wrong colour. So neighbourhoods look alike under both
     labels: communities must be told apart and counted. `data.clusters` has them.
+
+    900 graphs; with positions, by which communities can be learned, 2,600.
     """
-    graphs = [_communities(seed) for seed in range(900)]
+    sizes = [2000, 200, 400] if has_positions else [600, 100, 200]
+    graphs = [_communities(seed) for seed in range(sum(sizes))]
     if has_positions:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             graphs = [with_positions(graph) for graph in graphs]
-    parts = torch.arange(900).split([600, 100, 200])
+    parts = torch.arange(sum(sizes)).split(sizes)
     return Graphs(graphs), dict(zip(PARTS, parts, strict=True))
 
 

@@ -52,16 +52,16 @@ class DiffPoolNet(Module):
         link: See :func:`diff_pool`. (default: `"frobenius"`)
         normalize: See :func:`diff_pool`. (default: `True`)
         link_weight: Weight of the link loss in `auxiliary_loss`. (default: `1.0`)
-        entropy_weight: Weight of the entropy in it. (default: `1.0`)
+        entropy_weight: Weight of the entropy in it. (default: `0.1`)
         orthogonality_weight: Weight of `DiffPoolOutput.orthogonality_loss`, summed over
             the levels, in it. (default: `0.0`)
         collapse_weight: Likewise, of `collapse_loss`. (default: `0.0`)
-        balance_weight: Likewise, of `balance_loss`. (default: `0.0`)
+        balance_weight: Likewise, of `balance_loss`. (default: `0.1`)
         learn_assignment: Else `forward` takes given `clusters`. (default: `True`)
         backend: See :func:`diff_pool`. (default: `"auto"`)
         sync_losses: See :func:`diff_pool`. (default: `False`)
         edge_reduce: See :func:`diff_pool`. (default: `"sum"`)
-        pooled_adj: See :func:`diff_pool`. (default: `"raw"`)
+        pooled_adj: See :func:`diff_pool`. (default: `"normalized"`)
 
     Raises:
         TypeError: If a number of channels or clusters is not whole.
@@ -94,15 +94,15 @@ class DiffPoolNet(Module):
         link: Link = "frobenius",
         normalize: Normalize = True,
         link_weight: float = 1.0,
-        entropy_weight: float = 1.0,
+        entropy_weight: float = 0.1,
         orthogonality_weight: float = 0.0,
         collapse_weight: float = 0.0,
-        balance_weight: float = 0.0,
+        balance_weight: float = 0.1,
         learn_assignment: bool = True,
         backend: Backend = "auto",
         sync_losses: bool = False,
         edge_reduce: EdgeReduce = "sum",
-        pooled_adj: PooledAdj = "raw",
+        pooled_adj: PooledAdj = "normalized",
     ) -> None:
         super().__init__()
         hidden = whole_number("hidden_channels", hidden_channels)
@@ -144,9 +144,9 @@ class DiffPoolNet(Module):
         """A variant of Ying et al. 2018, section 4; arguments are those of the class.
 
         K is a quarter of the nodes of the largest graph, `max_num_nodes`, and of that
-        at a second level, or a tenth at a single one. The paper tells no widths.
-        `"nolp"` has no link loss, `"det"` takes given clusters. Options replace the
-        variant's.
+        at a second level, or a tenth at a single one. The paper tells no widths. Both
+        losses have weight 1, and the pooled adjacency is raw. `"nolp"` has no link
+        loss, `"det"` takes given clusters. Options replace the variant's.
 
         Raises:
             ValueError: If a choice does not exist or `max_num_nodes` is below 1.
@@ -165,7 +165,8 @@ class DiffPoolNet(Module):
         options.setdefault("num_clusters", [max(1, k) for k in clusters])
         options.setdefault("learn_assignment", variant != "det")
         options.setdefault("link_weight", float(variant == "diffpool"))
-        return cls(in_channels, hidden_channels, out_channels, **options)
+        own = {"entropy_weight": 1.0, "balance_weight": 0.0, "pooled_adj": "raw"}
+        return cls(in_channels, hidden_channels, out_channels, **own | options)
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

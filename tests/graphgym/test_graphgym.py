@@ -88,6 +88,7 @@ def test_auxiliary_losses_are_added_once(configured):
     loss, score = compute_loss(pred, true)
     plain, expected_score = compute_loss(pred, true)
     right = 2 * levels.link_loss + 3 * levels.entropy_loss
+    right = right + 0.1 * sum(level.balance_loss for level in levels.levels)
     torch.testing.assert_close(loss - plain, right)
     torch.testing.assert_close(score, expected_score)
     torch.testing.assert_close(plain, torch.nn.functional.cross_entropy(pred, true))

@@ -60,7 +60,6 @@ class DiffPoolModule(LightningModule):
         num_clusters: K of each level. (default: `(16, 4)`)
         gnn: Name of a `BasicGNN` model of PyG. (default: `"GraphSAGE"`)
         dropout: In GNNs and classifier. (default: `0.3`)
-        entropy_weight: Weight of the entropy. (default: `0.1`)
         sync_losses: See :func:`~pyg_diffpool.diff_pool`. (default: `True`)
         lr: Learning rate of Adam. (default: `1e-3`)
         weight_decay: L2 penalty of Adam. (default: `1e-4`)
@@ -92,7 +91,6 @@ class DiffPoolModule(LightningModule):
         num_clusters: int | Sequence[int] = (16, 4),
         gnn: str = "GraphSAGE",
         dropout: float = 0.3,
-        entropy_weight: float = 0.1,
         sync_losses: bool = True,
         lr: float = 1e-3,
         weight_decay: float = 1e-4,
@@ -125,7 +123,7 @@ class DiffPoolModule(LightningModule):
     def make_net(self) -> Module:
         """The network, called as :class:`~pyg_diffpool.DiffPoolNet` is."""
         own = self.hparams
-        same = ("dropout", "entropy_weight", "sync_losses")
+        same = ("dropout", "sync_losses")
         return DiffPoolNet(
             own["in_channels"],
             own["hidden_channels"],
