@@ -25,6 +25,7 @@ from pyg_diffpool.output import DiffPoolNetOutput, DiffPoolOutput
 from pyg_diffpool.readout import readout
 
 Variant = Literal["diffpool", "nolp", "det"]
+_PAPER = {"entropy_weight": 1.0, "balance_weight": 0.0, "pooled_adj": "raw"}
 
 
 class DiffPoolNet(Module):
@@ -165,8 +166,8 @@ class DiffPoolNet(Module):
         options.setdefault("num_clusters", [max(1, k) for k in clusters])
         options.setdefault("learn_assignment", variant != "det")
         options.setdefault("link_weight", float(variant == "diffpool"))
-        own = {"entropy_weight": 1.0, "balance_weight": 0.0, "pooled_adj": "raw"}
-        return cls(in_channels, hidden_channels, out_channels, **own | options)
+        options = {**_PAPER, **options}
+        return cls(in_channels, hidden_channels, out_channels, **options)
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
