@@ -19,6 +19,7 @@ from benchmarks.reproduce import networks, published
 from benchmarks.reproduce.networks import Flat, itself, make_network
 from benchmarks.reproduce.planted import (
     COMMUNITIES,
+    POSITIONED,
     POSITIONS,
     PUBLISHED_SMALL,
     RECIPES,
@@ -39,9 +40,10 @@ SETTINGS = {
     **{name: replace(_BASE, clusters=(32, 8)) for name in ("hard", "easy")},
     **{name: replace(_BASE, clusters=(16, 4), epochs=40) for name in SMALL},
     COMMUNITIES: replace(_BASE, clusters=(9, 1)),
-    f"{COMMUNITIES}-positions": replace(
-        _BASE, epochs=12, lr=4e-3, hidden=64, layers=3, clusters=(16, 1)
-    ),
+    **{
+        name: replace(_BASE, epochs=18000 // n, lr=4e-3, layers=3, clusters=(16, 1))
+        for name, n in POSITIONED.items()
+    },
 }
 """The same for all methods; a flat network has the layers of all levels together."""
 

@@ -47,6 +47,7 @@ PUBLISHED_SMALL = {f"{kind}-small-published": kind for kind in ("hard", "easy")}
 
 
 COMMUNITIES = "communities"
+POSITIONED = {f"{COMMUNITIES}-positions-{n}": n for n in (600, 2000)}
 
 
 @lru_cache(maxsize=1)
@@ -56,8 +57,10 @@ def load_planted(name: str, root: Path | None) -> tuple[Graphs, Split]:
     Raises:
         AbsentSetError: If the file of a published set is not in `root`.
     """
-    if name.startswith(COMMUNITIES):
-        return communities(name != COMMUNITIES)
+    if name == COMMUNITIES:
+        return communities(600, has_positions=False)
+    if name in POSITIONED:
+        return communities(POSITIONED[name], has_positions=True)
     if name in PUBLISHED_SMALL:
         return _published(root, PUBLISHED_SMALL[name])
     recipe, random = RECIPES[name], np.random.RandomState(0)
@@ -188,7 +191,7 @@ FEW, MANY = 4, 5
 POSITIONS = 8
 
 
-def communities(has_positions: bool) -> tuple[Graphs, Split]:
+def communities(train: int, has_positions: bool) -> tuple[Graphs, Split]:
     """Graphs of nine communities, two colours: the label is that of five of them.
 
     The four communities of the other colour are larger by a quarter, so that both
@@ -197,16 +200,16 @@ def communities(has_positions: bool) -> tuple[Graphs, Split]:
     community's nodes have the wrong colour. So neighbourhoods look alike under both
     labels: communities must be told apart and counted. `data.clusters` has them.
 
-    900 graphs; with positions, by which communities can be learned, 2,600.
+    So many train, 200 choose the epoch and 400 test; those of a smaller set are in a
+    larger one too.
     """
-    sizes = [2000, 200, 400] if has_positions else [600, 100, 200]
-    graphs = [_communities(seed) for seed in range(sum(sizes))]
+    graphs = [_communities(seed) for seed in range(600 + train)]
     if has_positions:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             graphs = [with_positions(graph) for graph in graphs]
-    parts = torch.arange(sum(sizes)).split(sizes)
-    return Graphs(graphs), dict(zip(PARTS, parts, strict=True))
+    val, test, train_rows = torch.arange(len(graphs)).split([200, 400, train])
+    return Graphs(graphs), {"train": train_rows, "val": val, "test": test}
 
 
 def with_positions(data: Data) -> Data:
