@@ -15,7 +15,7 @@ import torch
 from sklearn.datasets import make_blobs, make_gaussian_quantiles, make_moons
 from sklearn.neighbors import kneighbors_graph
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import normalize, one_hot
 from torch_geometric.data import Data
 from torch_geometric.transforms import AddLaplacianEigenvectorPE
 from torch_geometric.utils import stochastic_blockmodel_graph, to_undirected
@@ -213,10 +213,14 @@ def communities(train: int, has_positions: bool) -> tuple[Graphs, Split]:
 
 
 def with_positions(data: Data) -> Data:
-    """Eigenvectors of the Laplacian, their signs drawn, beside the features."""
+    """Eigenvectors of the Laplacian, their signs drawn, beside the features.
+
+    Rows have unit length, as in the spectral clustering of Ng et al. 2002: the squared
+    length of a node's row is about 1 over the size of its community.
+    """
     name = "positions"
     data = AddLaplacianEigenvectorPE(POSITIONS, attr_name=name)(data)
-    data.x = torch.cat([data.x, data[name] * data.num_nodes**0.5], 1)
+    data.x = torch.cat([data.x, normalize(data[name])], 1)
     del data[name]
     return data
 

@@ -83,8 +83,11 @@ def test_positions_are_beside_the_colours() -> None:
     graph = planted.with_positions(planted._communities(0))
     assert graph.x.shape == (graph.num_nodes, 2 + planted.POSITIONS)
     assert "positions" not in graph
-    length = graph.x[:, 2:].norm(dim=0) / graph.num_nodes**0.5
-    torch.testing.assert_close(length, torch.ones(planted.POSITIONS))
+    positions = graph.x[:, 2:]
+    torch.testing.assert_close(positions.norm(dim=1), torch.ones(graph.num_nodes))
+    same = graph.clusters[:, :1] == graph.clusters[:, 0]
+    near = positions @ positions.T
+    assert near[same].mean() > 0.8 > 0.2 > near[~same].mean()
 
 
 @pytest.mark.parametrize("name", planted.PARTITIONS)
