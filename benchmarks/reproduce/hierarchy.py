@@ -40,10 +40,7 @@ SETTINGS = {
     **{name: replace(_BASE, clusters=(32, 8)) for name in ("hard", "easy")},
     **{name: replace(_BASE, clusters=(16, 4), epochs=40) for name in SMALL},
     COMMUNITIES: replace(_BASE, clusters=(9, 1)),
-    **{
-        name: replace(_BASE, epochs=18000 // n, lr=4e-3, layers=3, clusters=(16, 1))
-        for name, n in POSITIONED.items()
-    },
+    POSITIONED: replace(_BASE, epochs=12, lr=4e-3, layers=3, clusters=(16, 1)),
 }
 """The same for all methods; a flat network has the layers of all levels together."""
 

@@ -47,7 +47,7 @@ PUBLISHED_SMALL = {f"{kind}-small-published": kind for kind in ("hard", "easy")}
 
 
 COMMUNITIES = "communities"
-POSITIONED = {f"{COMMUNITIES}-positions-{n}": n for n in (600, 2000)}
+POSITIONED = f"{COMMUNITIES}-positions"
 
 
 @lru_cache(maxsize=1)
@@ -59,8 +59,8 @@ def load_planted(name: str, root: Path | None) -> tuple[Graphs, Split]:
     """
     if name == COMMUNITIES:
         return communities(600, has_positions=False)
-    if name in POSITIONED:
-        return communities(POSITIONED[name], has_positions=True)
+    if name == POSITIONED:
+        return communities(2000, has_positions=True)
     if name in PUBLISHED_SMALL:
         return _published(root, PUBLISHED_SMALL[name])
     recipe, random = RECIPES[name], np.random.RandomState(0)
@@ -200,8 +200,7 @@ def communities(train: int, has_positions: bool) -> tuple[Graphs, Split]:
     community's nodes have the wrong colour. So neighbourhoods look alike under both
     labels: communities must be told apart and counted. `data.clusters` has them.
 
-    So many train, 200 choose the epoch and 400 test; those of a smaller set are in a
-    larger one too.
+    So many train, 200 choose the epoch and 400 test.
     """
     graphs = [_communities(seed) for seed in range(600 + train)]
     if has_positions:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from benchmarks.pictures import BLACK, BLUE, GREEN, ORANGE, PURPLE, tidy
 from benchmarks.reproduce.hierarchy import FLAT, Hierarchy, accuracy, best_flat
 from benchmarks.reproduce.partitions import SPECTRAL, Partitions
-from benchmarks.reproduce.planted import COMMUNITIES, PARTITIONS
+from benchmarks.reproduce.planted import COMMUNITIES, PARTITIONS, POSITIONED
 from benchmarks.reproduce.table import Record, Table
 from benchmarks.results import FOLDER
 
@@ -42,7 +42,7 @@ def _open(table: type[Table], folder: Path) -> Any:
 
 
 def _draw_communities(axes: Axes, table: Hierarchy) -> None:
-    there = table.read(f"{COMMUNITIES}-positions")
+    there = table.read(POSITIONED)
     rows = {
         "best flat network": there[best_flat(there) or next(iter(FLAT))],
         "DiffPool,\nlearned clusters": there[LEARNED],
