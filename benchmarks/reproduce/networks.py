@@ -80,7 +80,7 @@ class Flat(Module):
     ) -> None:
         super().__init__()
         level: Any = net.pools[0]
-        self.embed, self.read = level.embed, read
+        self.encoder, self.embed, self.read = net.encoder, level.embed, read
         channels = [wider * own.hidden, own.hidden, net.mlp.out_channels]
         self.classify = MLP(channels, norm=None, dropout=own.dropout)
 
@@ -88,7 +88,7 @@ class Flat(Module):
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
         """Logits."""
-        z = self.embed(x, edge_index)
+        z = self.embed(x if self.encoder is None else self.encoder(x), edge_index)
         return without_losses(self.classify(self.read(z, batch, dim_size=batch_size)))
 
 

@@ -80,7 +80,7 @@ class GraphDataModule(LightningDataModule):
         if self.dataset is None:
             self._look()
         if stage != "predict" and not self.split:
-            self.split = self._make_split()
+            self.split = self.make_split()
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.part("train"), shuffle=True)
@@ -170,7 +170,8 @@ class GraphDataModule(LightningDataModule):
         self.label_ranges: list[list[int]] = getattr(dataset, "label_ranges", [])
         self.dataset = dataset
 
-    def _make_split(self) -> Split:
+    def make_split(self) -> Split:
+        """The graphs of each part, as the options say."""
         n, fold = len(self.dataset), self.hparams["fold"]
         own = getattr(self.dataset, "get_idx_split", None)
         if self.hparams["split_file"] is not None:
