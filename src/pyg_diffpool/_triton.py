@@ -54,6 +54,14 @@ def _entries(source, i, j, is_row, is_column, down, across):
 
 
 @triton.jit
+def _store(out, values, i, j, is_row, width):
+    """Rows of a matrix, in its dtype."""
+    at = i[:, None] * width + j[None, :]
+    inside = is_row[:, None] & (j < width)[None, :]
+    tl.store(out + at, values.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
 def _first_row(ptr, graph, m):
     """The first row of a graph; without `ptr` all have m."""
     first = graph * m
@@ -120,21 +128,16 @@ def _softmax_kernel(
 ):  # fmt: skip
     """S, parts of the entropy, and zeros to add to."""
     program = tl.program_id(0).to(tl.int64)
-    row, col = program * ROWS + tl.arange(0, ROWS), tl.arange(0, K)
-    real, is_column = _real(mask, row, n), col < k
-    at = row[:, None] * k + col[None, :]
-    inside = real[:, None] & is_column[None, :]
-    z = tl.load(logits + at, mask=inside, other=float("-inf")).to(tl.float32)
-    z = tl.where(real[:, None], z, 0.0)
+    row, j = program * ROWS + tl.arange(0, ROWS), tl.arange(0, K)
+    real = _real(mask, row, n)
+    z = _entries(logits, row, j, real, j < k, k, 1)
+    z = tl.where((j < k)[None, :], z, float("-inf"))
     z -= tl.max(z, 1)[:, None]
     log_p = z - tl.log(tl.sum(tl.exp(z), 1))[:, None]
     p = tl.where(real[:, None], tl.exp(log_p), 0.0)
-    inside = (row < n)[:, None] & is_column[None, :]
-    tl.store(s + at, p.to(s.dtype.element_ty), mask=inside)
-    # A clamp that keeps NaN.
-    log_p = tl.where(log_p < _LOG_TINY, _LOG_TINY, log_p)
-    entropy = tl.sum(-p * log_p, 1).to(tl.float64)
-    tl.store(entropies + program, tl.sum(entropy, 0))
+    _store(s, p, row, j, row < n, k)
+    log_p = tl.where(log_p < _LOG_TINY, _LOG_TINY, log_p)  # a clamp that keeps NaN
+    tl.store(entropies + program, tl.sum(tl.sum(-p * log_p, 1).to(tl.float64), 0))
     _zero(out_x, size_x)
     _zero(out_adj, size_adj)
     _zero(gram, size_adj)
@@ -144,10 +147,10 @@ def _softmax_kernel(
 
 @_jit
 def _edge_kernel(
-    row, col, value, s, y, w, num_edges, k, EDGES: tl.constexpr, K: tl.constexpr
+    row, col, value, s, y, w, num_edges, k, ROWS: tl.constexpr, K: tl.constexpr
 ):
     """Y and W of a sparse A, by edges."""
-    edge = tl.program_id(0).to(tl.int64) * EDGES + tl.arange(0, EDGES)
+    edge = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there, i, j, v = _edges(row, col, value, edge, num_edges)
     c = tl.arange(0, K)
     inside = there[:, None] & (c < k)[None, :]
@@ -182,11 +185,9 @@ def _dense_kernel(
         if w is not None:
             a = _entries(adj, row - first, col, real, is_column, 1, m)
             back += tl.dot(a, other, input_precision=TF32)
-    at = row[:, None] * k + c[None, :]
-    inside = (row < end)[:, None] & (c < k)[None, :]
-    tl.store(y + at, to, mask=inside)
+    _store(y, to, row, c, row < end, k)
     if w is not None:
-        tl.store(w + at, back, mask=inside)
+        _store(w, back, row, c, row < end, k)
     tl.store(squares + graph * tl.num_programs(1) + block, tl.sum(square, 0))
 
 
@@ -217,12 +218,11 @@ def _contract_kernel(
 ):  # fmt: skip
     """:math:`S^T [X | Y | S]`, added chunk by chunk."""
     graph, first, end = _chunk(ptr, num_graphs, m, LENGTH)
-    i = tl.program_id(1) * K + tl.arange(0, K)
-    j = tl.program_id(2) * C + tl.arange(0, C)
+    i, j = tl.arange(0, K), tl.program_id(1) * C + tl.arange(0, C)
     of_x, of_y = tl.cdiv(c, C), tl.cdiv(k, C)
-    if tl.program_id(2) < of_x:
+    if tl.program_id(1) < of_x:
         _contract(out_x, s, x, mask, graph, first, end, i, j, k, c, ROWS, TF32)
-    elif tl.program_id(2) < of_x + of_y:
+    elif tl.program_id(1) < of_x + of_y:
         j -= of_x * C
         _contract(out_adj, s, y, None, graph, first, end, i, j, k, k, ROWS, TF32)
     else:
@@ -339,8 +339,6 @@ def _gradient_kernel(
     for begin in range(start, end, ROWS):
         row = begin + tl.arange(0, ROWS)
         real, zeros = _real(mask, row, end), tl.zeros([ROWS, K], tl.float32)
-        at = row[:, None] * k + i[None, :]
-        inside = (row < end)[:, None] & (i < k)[None, :]
         p = _entries(s, row, i, real, i < k, k, 1)
         if out_s is not None:
             grad = zeros
@@ -360,15 +358,13 @@ def _gradient_kernel(
                 down = tl.load(d_entropy).to(tl.float64) / tl.load(divisors + 1)
                 grad -= down.to(tl.float32) * tl.log(tl.where(p < _TINY, _TINY, p))
             grad = p * (grad - tl.sum(p * grad, 1)[:, None])
-            tl.store(out_s + at, grad.to(out_s.dtype.element_ty), mask=inside)
+            _store(out_s, grad, row, i, row < end, k)
         if out_x is not None:
             for first in range(0, c, C):
                 j = first + tl.arange(0, C)
                 total = tl.zeros([ROWS, C], tl.float32)
                 total = _times(total, s, row, real, k, d_x, graph, j, c, False, TF32)
-                at_x = row[:, None] * c + j[None, :]
-                inside_x = (row < end)[:, None] & (j < c)[None, :]
-                tl.store(out_x + at_x, total.to(out_x.dtype.element_ty), mask=inside_x)
+                _store(out_x, total, row, j, row < end, c)
         if out_t is not None:
             t = _times(zeros, s, row, real, k, d_adj, graph, i, k, False, TF32)
-            tl.store(out_t + at, t - rate * p, mask=inside)
+            _store(out_t, t - rate * p, row, i, row < end, k)

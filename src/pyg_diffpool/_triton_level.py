@@ -1,8 +1,7 @@
 """The level on CUDA: which kernels are launched, in what sizes."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -13,14 +12,20 @@ from pyg_diffpool._engine import KernelLevel, new_level
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
 LENGTH = 128  # else
-CELLS = 2048  # entries of a block that are at hand at once
-EDGES = 128  # in float64
-
-Constants = dict[str, dict[str, Any]]
+CELLS = 2048  # entries of some rows
+TILE, EDGES = 16, 128  # of G, and of A, in float64
 
 
-def constants(k: int, c: int, dtype: torch.dtype) -> Constants:
-    """Those of each kernel for K clusters and C channels: what is at hand at once.
+class Blocks(NamedTuple):
+    """What a program has at hand at once, as constants of kernels."""
+
+    rows: dict[str, Any]
+    products: dict[str, Any]
+    chunks: dict[str, Any]
+
+
+def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
+    """Those for K clusters and C channels.
 
     Products of float32 are made of three of tf32, which is exact to rounding, or where
     torch's may be short, of one.
@@ -28,26 +33,18 @@ def constants(k: int, c: int, dtype: torch.dtype) -> Constants:
     matmul = torch.backends.cuda.matmul
     allowed = getattr(matmul, "fp32_precision", None) or matmul.allow_tf32
     is_short = allowed in (True, "tf32") or dtype.itemsize < 4
-    return _constants(k, c, is_short, torch.are_deterministic_algorithms_enabled())
-
-
-@lru_cache
-def _constants(k: int, c: int, is_short: bool, is_ordered: bool) -> Constants:
+    is_ordered = torch.are_deterministic_algorithms_enabled()
     wide, channels = (max(16, triton.next_power_of_2(size)) for size in (k, c))
-    dots = {
+    products = {
+        "ROWS": 16 if wide > 64 else 32,
+        "K": wide,
         "TF32": "tf32" if is_short else "tf32x3",
         "num_warps": 8 if wide >= 64 else 4,
         "num_stages": 1,
+        "maxnreg": 255,  # of fewer, so that more programs run at once, some are spilled
     }
-    length = WHOLE if is_ordered else LENGTH
-    chunks = {**dots, "LENGTH": length, "C": min(channels, 64)}
-    return {
-        "softmax": {"ROWS": CELLS // wide, "K": wide},
-        "edges": {"EDGES": CELLS // wide, "K": wide},
-        "dense": {**dots, "ROWS": 16, "K": wide},
-        "contract": {**chunks, "ROWS": 32, "K": min(wide, 64)},
-        "gradient": {**chunks, "ROWS": 16 if wide > 64 else 32, "K": wide},
-    }
+    chunks = {"LENGTH": WHOLE if is_ordered else LENGTH, "C": min(channels, 64)}
+    return Blocks({"ROWS": CELLS // wide, "K": wide}, products, products | chunks)
 
 
 def sparse_forward(
@@ -63,27 +60,23 @@ def sparse_forward(
 ) -> KernelLevel:
     """The level of a sparse mini-batch."""
     k, b, e = logits.size(1), ptr.numel() - 1, row.numel()
-    out, use = (
-        new_level(x, logits, b, dtype, gradient),
-        constants(k, x.size(1), x.dtype),
-    )
+    out, use = new_level(x, logits, b, dtype, gradient), blocks(k, x.size(1), x.dtype)
     edges, sums = (row, col, value), (out.y, out.w if gradient else None)
     with torch.cuda.device_of(x):
-        entropies = _softmax(out, logits, None, sums, use)
+        entropies = _softmax(out, logits, None, *sums, use=use)
         if torch.are_deterministic_algorithms_enabled():
             _add_in_order(out.s, *edges, *sums)
         else:
-            grid = (triton.cdiv(e, use["edges"]["EDGES"]),)
-            _triton._edge_kernel[grid](*edges, out.s, *sums, e, k, **use["edges"])
+            grid = (triton.cdiv(e, use.rows["ROWS"]),)
+            _triton._edge_kernel[grid](*edges, out.s, *sums, e, k, **use.rows)
         _contract(out, x, None, ptr, 0, use)
-        tiles = triton.cdiv(k, 16)
+        tiles = triton.cdiv(k, TILE)
         terms = entropies.new_empty(3, max(b * tiles**2, triton.cdiv(e, EDGES)))
         given = out.s, out.adj, out.gram, *edges, ptr, out.norm, terms
         sizes = b, e, terms.size(1), k, tiles
         for is_exact in (False, True):
-            _triton._terms_kernel[(terms.size(1),)](
-                *given, *sizes, EXACT=is_exact, EDGES=EDGES, K=16
-            )
+            constants: Any = {"EXACT": is_exact, "EDGES": EDGES, "K": TILE}
+            _triton._terms_kernel[terms.shape[1:]](*given, *sizes, **constants)
             _finish(out, terms, entropies, divisors, is_exact)
     return out
 
@@ -100,18 +93,14 @@ def dense_forward(
 ) -> KernelLevel:
     """The level of a padded mini-batch, whatever padding of x, or of A, holds."""
     b, m, k = logits.shape
-    out, use = (
-        new_level(x, logits, b, dtype, gradient),
-        constants(k, x.size(2), x.dtype),
-    )
+    out, use = new_level(x, logits, b, dtype, gradient), blocks(k, x.size(2), x.dtype)
     with torch.cuda.device_of(x):
-        entropies = _softmax(out, logits, mask, (None, None), use)
-        grid = b, triton.cdiv(m, use["dense"]["ROWS"])
+        entropies = _softmax(out, logits, mask, use=use)
+        grid = b, triton.cdiv(m, use.products["ROWS"])
         squares = entropies.new_empty(1, b * grid[1])
-        sums, hidden = (out.y, out.w if gradient else None), mask if hides else None
-        _triton._dense_kernel[grid](
-            adj.contiguous(), out.s, hidden, *sums, squares, m, k, **use["dense"]
-        )
+        given = adj.contiguous(), out.s, mask if hides else None
+        sums = out.y, out.w if gradient else None, squares
+        _triton._dense_kernel[grid](*given, *sums, m, k, **use.products)
         _contract(out, x, mask, None, m, use)
         _finish(out, squares, entropies, divisors)
     return out
@@ -121,15 +110,17 @@ def _softmax(
     out: KernelLevel,
     logits: Tensor,
     mask: Tensor | None,
-    sums: tuple[Tensor | None, Tensor | None],  # to begin with zeros
-    use: Constants,
+    y: Tensor | None = None,  # to begin with zeros, as is w
+    w: Tensor | None = None,
+    *,
+    use: Blocks,
 ) -> Tensor:
     """Fill in S, and zeros to add to; parts of the entropy, `[P]`, float64."""
     n, k = logits.flatten(0, -2).shape
-    entropies = out.norm.new_empty(triton.cdiv(n, use["softmax"]["ROWS"]))
-    given = logits.contiguous(), mask, out.s, entropies, out.x, out.adj, out.gram, *sums
+    entropies = out.norm.new_empty(triton.cdiv(n, use.rows["ROWS"]))
+    given = logits.contiguous(), mask, out.s, entropies, out.x, out.adj, out.gram, y, w
     sizes = n, k, out.x.numel(), out.adj.numel()
-    _triton._softmax_kernel[entropies.shape](*given, *sizes, **use["softmax"])
+    _triton._softmax_kernel[entropies.shape](*given, *sizes, **use.rows)
     return entropies
 
 
@@ -144,25 +135,19 @@ def _add_in_order(
             out.index_add_(0, to, messages)
 
 
-def _chunks(out: KernelLevel, length: int) -> int:
-    """How many `_chunk` numbers."""
-    return out.s.numel() // out.s.size(-1) // length + len(out.x)
-
-
 def _contract(
     out: KernelLevel,
     x: Tensor,
     mask: Tensor | None,
     ptr: Tensor | None,
-    m: int,
-    use: Constants,
+    m: int,  # or 0 beside `ptr`
+    use: Blocks,
 ) -> None:
-    (b, k, c), width = out.x.shape, use["contract"]["C"]
-    columns = triton.cdiv(c, width) + 2 * triton.cdiv(k, width)
-    chunks = out.y.numel() // k // use["contract"]["LENGTH"] + b
-    grid = chunks, triton.cdiv(k, use["contract"]["K"]), columns
+    b, k, c = out.x.shape
+    of_x, of_s = (triton.cdiv(size, use.chunks["C"]) for size in (c, k))
+    grid = out.y.numel() // k // use.chunks["LENGTH"] + b, of_x + 2 * of_s
     given = x.contiguous(), out.y, out.s, mask, ptr, out.x, out.adj, out.gram
-    _triton._contract_kernel[grid](*given, b, m, c, k, **use["contract"])
+    _triton._contract_kernel[grid](*given, b, m, c, k, **use.chunks)
 
 
 def _finish(
@@ -173,8 +158,9 @@ def _finish(
     is_exact: bool = False,
 ) -> None:
     given = terms, entropies, divisors, out.link_loss, out.entropy_loss, out.norm
-    sizes, is_expanded = (terms.size(1), entropies.numel()), len(terms) > 1
-    _triton._finish_kernel[(1,)](*given, *sizes, EXPANDED=is_expanded, EXACT=is_exact)
+    sizes, constants = (terms.size(1), entropies.numel()), {"EXACT": is_exact}
+    is_expanded = terms.size(0) > 1
+    _triton._finish_kernel[(1,)](*given, *sizes, EXPANDED=is_expanded, **constants)
 
 
 def gradients(
@@ -189,8 +175,8 @@ def gradients(
     """The gradients of x and of the logits, T for that of A, and r."""
     s, gram, y, w, norm = kept
     (b, k), c, m = gram.shape[:2], x.size(-1), 0 if ptr is not None else s.size(1)
-    use = constants(k, c, x.dtype)["gradient"]
-    wanted = zip(needs, (x, y, s), strict=True)
+    use, likes = blocks(k, c, x.dtype).chunks, (x, y, s)
+    wanted = zip(needs, likes, strict=True)
     out_x, t, out_s = (i.new_empty(i.shape) if need else None for need, i in wanted)
     rate = gram.new_empty(())
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
