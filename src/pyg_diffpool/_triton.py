@@ -24,7 +24,7 @@ from pyg_diffpool._level import CANCELLATION, RESOLUTION
 _TINY = tl.constexpr(torch.finfo(torch.float).tiny)
 _LOG_TINY = tl.constexpr(math.log(torch.finfo(torch.float).tiny))
 _CANCELLATION, _RESOLUTION = tl.constexpr(CANCELLATION), tl.constexpr(RESOLUTION)
-_BLOCK = tl.constexpr(1024)  # numbers of one that are summed, or set to zero, at once
+_BLOCK = tl.constexpr(4096)  # numbers of one that are summed, or set to zero, at once
 _INNER = tl.constexpr(16)  # columns of a factor that are multiplied at once
 
 # What changes from one mini-batch to the next, of which no variants are compiled.
@@ -54,20 +54,20 @@ def _entries(source, i, j, is_row, is_column, down, across):
 
 
 @triton.jit
-def _store(out, values, i, j, is_row, width):
-    """Rows of a matrix, in its dtype."""
+def _store(out, values, i, j, is_row, width, ADDS: tl.constexpr = False):
+    """Fill in rows of a matrix, or add to them what others add to as well."""
     at = i[:, None] * width + j[None, :]
     inside = is_row[:, None] & (j < width)[None, :]
-    tl.store(out + at, values.to(out.dtype.element_ty), mask=inside)
+    if ADDS:
+        tl.atomic_add(out + at, values, mask=inside, sem="relaxed")
+    else:
+        tl.store(out + at, values.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 def _first_row(ptr, graph, m):
     """The first row of a graph; without `ptr` all have m."""
-    first = graph * m
-    if ptr is not None:
-        first = tl.load(ptr + graph)
-    return first
+    return graph * m if ptr is None else tl.load(ptr + graph)
 
 
 @triton.jit
@@ -153,13 +153,11 @@ def _edge_kernel(
     edge = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there, i, j, v = _edges(row, col, value, edge, num_edges)
     c = tl.arange(0, K)
-    inside = there[:, None] & (c < k)[None, :]
-    from_row, from_col = i[:, None] * k + c[None, :], j[:, None] * k + c[None, :]
-    message = v[:, None] * tl.load(s + from_col, mask=inside, other=0.0)
-    tl.atomic_add(y + from_row, message, mask=inside, sem="relaxed")
+    message = v[:, None] * _entries(s, j, c, there, c < k, k, 1)
+    _store(y, message, i, c, there, k, True)
     if w is not None:
-        message = v[:, None] * tl.load(s + from_row, mask=inside, other=0.0)
-        tl.atomic_add(w + from_col, message, mask=inside, sem="relaxed")
+        message = v[:, None] * _entries(s, i, c, there, c < k, k, 1)
+        _store(w, message, j, c, there, k, True)
 
 
 @_jit
@@ -204,10 +202,8 @@ def _contract(
         real = _real(mask, row, end)
         factor = _entries(right, row, j, real, j < width, width, 1)
         total += tl.dot(left, factor, input_precision=TF32)
-    at = graph * k * width + i[:, None] * width + j[None, :]
-    inside = (i < k)[:, None] & (j < width)[None, :]
     if first < end:
-        tl.atomic_add(out + at, total, mask=inside, sem="relaxed")
+        _store(out + graph * k * width, total, i, j, i < k, width, True)
 
 
 @_jit
@@ -240,9 +236,7 @@ def _terms_kernel(
     EXACT where little was left of the norm: from S, in float64.
     """
     program = tl.program_id(0).to(tl.int64)
-    is_due = True
-    if EXACT:
-        is_due = tl.load(norm + 1) != 0
+    is_due = tl.load(norm + 1) != 0 if EXACT else True
     if is_due:
         edge = program * EDGES + tl.arange(0, EDGES)
         there, source, target, v = _edges(row, col, value, edge, num_edges)
@@ -282,9 +276,7 @@ def _finish_kernel(
     EXPANDED: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
     """Both losses, the norm, and whether little was left of its terms."""
-    is_due = True
-    if EXACT:
-        is_due = tl.load(norm + 1) != 0
+    is_due = tl.load(norm + 1) != 0 if EXACT else True
     if is_due:
         square = _total(terms, num_terms)
         scale = square

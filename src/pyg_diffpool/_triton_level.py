@@ -1,7 +1,7 @@
 """The level on CUDA: which kernels are launched, in what sizes."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
@@ -16,16 +16,11 @@ CELLS = 2048  # entries of some rows
 TILE, EDGES = 16, 128  # of G, and of A, in float64
 
 
-class Blocks(NamedTuple):
-    """What a program has at hand at once, as constants of kernels."""
-
-    rows: dict[str, Any]
-    products: dict[str, Any]
-    chunks: dict[str, Any]
+Constants = dict[str, Any]
 
 
-def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
-    """Those for K clusters and C channels.
+def blocks(k: int, c: int, dtype: torch.dtype) -> tuple[Constants, ...]:
+    """What programs have at hand at once: those by rows, of products, and by chunks.
 
     Products of float32 are made of three of tf32, which is exact to rounding, or where
     torch's may be short, of one.
@@ -36,15 +31,19 @@ def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
     is_ordered = torch.are_deterministic_algorithms_enabled()
     wide, channels = (max(16, triton.next_power_of_2(size)) for size in (k, c))
     products = {
-        "ROWS": 16 if wide > 64 else 32,
+        "ROWS": 16,
         "K": wide,
         "TF32": "tf32" if is_short else "tf32x3",
         "num_warps": 8 if wide >= 64 else 4,
         "num_stages": 1,
         "maxnreg": 255,  # of fewer, so that more programs run at once, some are spilled
     }
-    chunks = {"LENGTH": WHOLE if is_ordered else LENGTH, "C": min(channels, 64)}
-    return Blocks({"ROWS": CELLS // wide, "K": wide}, products, products | chunks)
+    chunks = {
+        "LENGTH": WHOLE if is_ordered else LENGTH,
+        "ROWS": 16 if wide > 64 else 32,
+        "C": min(channels, 64),
+    }
+    return {"ROWS": CELLS // wide, "K": wide}, products, products | chunks
 
 
 def sparse_forward(
@@ -60,16 +59,17 @@ def sparse_forward(
 ) -> KernelLevel:
     """The level of a sparse mini-batch."""
     k, b, e = logits.size(1), ptr.numel() - 1, row.numel()
-    out, use = new_level(x, logits, b, dtype, gradient), blocks(k, x.size(1), x.dtype)
+    out = new_level(x, logits, b, dtype, gradient)
+    rows, _, chunks = blocks(k, x.size(1), x.dtype)
     edges, sums = (row, col, value), (out.y, out.w if gradient else None)
     with torch.cuda.device_of(x):
-        entropies = _softmax(out, logits, None, *sums, use=use)
+        entropies = _softmax(out, logits, None, *sums, rows)
         if torch.are_deterministic_algorithms_enabled():
             _add_in_order(out.s, *edges, *sums)
         else:
-            grid = (triton.cdiv(e, use.rows["ROWS"]),)
-            _triton._edge_kernel[grid](*edges, out.s, *sums, e, k, **use.rows)
-        _contract(out, x, None, ptr, 0, use)
+            grid = (triton.cdiv(e, rows["ROWS"]),)
+            _triton._edge_kernel[grid](*edges, out.s, *sums, e, k, **rows)
+        _contract(out, x, None, ptr, 0, chunks)
         tiles = triton.cdiv(k, TILE)
         terms = entropies.new_empty(3, max(b * tiles**2, triton.cdiv(e, EDGES)))
         given = out.s, out.adj, out.gram, *edges, ptr, out.norm, terms
@@ -77,7 +77,7 @@ def sparse_forward(
         for is_exact in (False, True):
             constants: Any = {"EXACT": is_exact, "EDGES": EDGES, "K": TILE}
             _triton._terms_kernel[terms.shape[1:]](*given, *sizes, **constants)
-            _finish(out, terms, entropies, divisors, is_exact)
+            _finish(out, terms, entropies, divisors, is_exact=is_exact)
     return out
 
 
@@ -93,15 +93,16 @@ def dense_forward(
 ) -> KernelLevel:
     """The level of a padded mini-batch, whatever padding of x, or of A, holds."""
     b, m, k = logits.shape
-    out, use = new_level(x, logits, b, dtype, gradient), blocks(k, x.size(2), x.dtype)
+    out = new_level(x, logits, b, dtype, gradient)
+    rows, products, chunks = blocks(k, x.size(2), x.dtype)
     with torch.cuda.device_of(x):
-        entropies = _softmax(out, logits, mask, use=use)
-        grid = b, triton.cdiv(m, use.products["ROWS"])
+        entropies = _softmax(out, logits, mask, None, None, rows)
+        grid = b, triton.cdiv(m, products["ROWS"])
         squares = entropies.new_empty(1, b * grid[1])
         given = adj.contiguous(), out.s, mask if hides else None
         sums = out.y, out.w if gradient else None, squares
-        _triton._dense_kernel[grid](*given, *sums, m, k, **use.products)
-        _contract(out, x, mask, None, m, use)
+        _triton._dense_kernel[grid](*given, *sums, m, k, **products)
+        _contract(out, x, mask, None, m, chunks)
         _finish(out, squares, entropies, divisors)
     return out
 
@@ -110,17 +111,16 @@ def _softmax(
     out: KernelLevel,
     logits: Tensor,
     mask: Tensor | None,
-    y: Tensor | None = None,  # to begin with zeros, as is w
-    w: Tensor | None = None,
-    *,
-    use: Blocks,
+    y: Tensor | None,  # to begin with zeros, as is w
+    w: Tensor | None,
+    rows: Constants,
 ) -> Tensor:
     """Fill in S, and zeros to add to; parts of the entropy, `[P]`, float64."""
     n, k = logits.flatten(0, -2).shape
-    entropies = out.norm.new_empty(triton.cdiv(n, use.rows["ROWS"]))
+    entropies = out.norm.new_empty(triton.cdiv(n, rows["ROWS"]))
     given = logits.contiguous(), mask, out.s, entropies, out.x, out.adj, out.gram, y, w
     sizes = n, k, out.x.numel(), out.adj.numel()
-    _triton._softmax_kernel[entropies.shape](*given, *sizes, **use.rows)
+    _triton._softmax_kernel[entropies.shape](*given, *sizes, **rows)
     return entropies
 
 
@@ -141,26 +141,22 @@ def _contract(
     mask: Tensor | None,
     ptr: Tensor | None,
     m: int,  # or 0 beside `ptr`
-    use: Blocks,
+    chunks: Constants,
 ) -> None:
+    """Add to X', A' and G."""
     b, k, c = out.x.shape
-    of_x, of_s = (triton.cdiv(size, use.chunks["C"]) for size in (c, k))
-    grid = out.y.numel() // k // use.chunks["LENGTH"] + b, of_x + 2 * of_s
+    of_x, of_s = (triton.cdiv(size, chunks["C"]) for size in (c, k))
+    grid = out.y.numel() // k // chunks["LENGTH"] + b, of_x + 2 * of_s
     given = x.contiguous(), out.y, out.s, mask, ptr, out.x, out.adj, out.gram
-    _triton._contract_kernel[grid](*given, b, m, c, k, **use.chunks)
+    _triton._contract_kernel[grid](*given, b, m, c, k, **chunks)
 
 
-def _finish(
-    out: KernelLevel,
-    terms: Tensor,  # [1 or 3, P]
-    entropies: Tensor,  # [P]
-    divisors: Tensor,
-    is_exact: bool = False,
-) -> None:
-    given = terms, entropies, divisors, out.link_loss, out.entropy_loss, out.norm
-    sizes, constants = (terms.size(1), entropies.numel()), {"EXACT": is_exact}
-    is_expanded = terms.size(0) > 1
-    _triton._finish_kernel[(1,)](*given, *sizes, EXPANDED=is_expanded, **constants)
+def _finish(out: KernelLevel, *sums: Tensor, is_exact: bool = False) -> None:
+    """Fill in the losses and the norm."""
+    terms, entropies, _ = sums
+    given = *sums, out.link_loss, out.entropy_loss, out.norm, terms.size(1)
+    constants: Any = {"EXPANDED": terms.size(0) > 1, "EXACT": is_exact}
+    _triton._finish_kernel[(1,)](*given, entropies.numel(), **constants)
 
 
 def gradients(
@@ -175,13 +171,13 @@ def gradients(
     """The gradients of x and of the logits, T for that of A, and r."""
     s, gram, y, w, norm = kept
     (b, k), c, m = gram.shape[:2], x.size(-1), 0 if ptr is not None else s.size(1)
-    use, likes = blocks(k, c, x.dtype).chunks, (x, y, s)
+    chunks, likes = blocks(k, c, x.dtype)[-1], (x, y, s)
     wanted = zip(needs, likes, strict=True)
     out_x, t, out_s = (i.new_empty(i.shape) if need else None for need, i in wanted)
     rate = gram.new_empty(())
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
     with torch.cuda.device_of(x):
-        grid = (y.numel() // k // use["LENGTH"] + b,)
-        _triton._gradient_kernel[grid](*given, out_x, t, out_s, rate, b, m, c, k, **use)
+        grid, outs = (y.numel() // k // chunks["LENGTH"] + b,), (out_x, t, out_s, rate)
+        _triton._gradient_kernel[grid](*given, *outs, b, m, c, k, **chunks)
     return out_x, out_s, t, rate
