@@ -15,7 +15,6 @@ LENGTH = 128  # else
 CELLS = 2048  # entries of some rows
 TILE, EDGES = 16, 128  # of G, and of A, in float64
 
-
 Constants = dict[str, Any]
 
 
