@@ -190,6 +190,19 @@ def test_gradient_of_a_dense_adjacency(name: str, kernels: list[str]) -> None:
     assert not found[0][~real].any()
 
 
+@pytest.mark.usefixtures("unreadable")
+@pytest.mark.parametrize("form", [flat, padded])
+def test_gradient_by_way_of_the_gram_matrix(form: Any, kernels: list[str]) -> None:
+    found = []
+    for dtype in (torch.float, torch.double):
+        given = leaves(moved(form(ZOO["ordinary"].to(dtype))))
+        out = diff_pool(**given)
+        loss = out.collapse_loss + out.orthogonality_loss
+        found += gradients(loss, given, "s")
+    assert kernels.count("_gradient_kernel") == 1  # float64 is not theirs
+    close(*found, 1e-4)
+
+
 @pytest.mark.parametrize("sharpness", [9.0, 14.0, 40.0])
 @pytest.mark.parametrize("form", ["sparse", "padded"])
 @pytest.mark.usefixtures("unreadable", "kernels")
