@@ -26,11 +26,10 @@ def moved(b: int, n: int, e: int, k: int, c: int, itemsize: int) -> int:
     """The same by the kernels' own arithmetic."""
     s, wide, pooled = itemsize * n * k, 4 * n * k, 4 * b * k * (c + 2 * k)
     chunks, columns = n // LENGTH + b, -(-c // 64) + 2 * -(-k // 64)
-    times = -(-k // 64)
-    softmax = 2 * s + 4 * e + 2 * wide + pooled
+    softmax = 2 * s + 2 * wide + pooled
     edges = 20 * e + 2 * s + 4 * wide
-    contract = columns * s + times * (itemsize * n * c + wide + s)
+    contract = columns * s + itemsize * n * c + wide + s
     contract += 2 * chunks * 4 * k * (c + 2 * k)
-    terms = 8 * b * k * k
+    terms = 4 * e + 8 * b * k * k
     gradient = 2 * wide + 3 * s + 2 * itemsize * n * c + s + pooled
     return softmax + edges + contract + terms + gradient

@@ -62,7 +62,7 @@ def runs_on(like: Tensor) -> bool:
 
 
 def kernels(name: str = "_triton_level") -> Any:
-    """The module of the kernels, or of those for edges."""
+    """A module that is imported at the first use: the kernels, or what uses them."""
     return import_module(f"pyg_diffpool.{name}")
 
 
@@ -96,46 +96,28 @@ def _passes(device: str) -> bool:
 
 
 def _compare(device: str) -> None:
-    """Pool two graphs in both forms, with gradients, and by the textbook's formula."""
-    run, to, dtype = kernels(), torch.device(device), torch.float
-    mask = torch.tensor([[True, True, True], [True, True, False]], device=to)
-    x = torch.arange(18, device=to, dtype=dtype).view(2, 3, 3).sin()
-    logits = torch.arange(12, device=to, dtype=dtype).view(2, 3, 2).cos()
+    """Pool two graphs in both forms, with gradients, by kernels and by torch."""
+    to: Any = {"device": device, "dtype": torch.float}
+    mask = torch.tensor([[True, True, True], [True, True, False]], device=device)
+    x = torch.arange(18, **to).view(2, 3, 3).sin()
+    logits = torch.arange(12, **to).view(2, 3, 2).cos()
     entries = [[[0, 2, 0], [0, 0, 1], [1, 0, 0]], [[0, 1, 0], [0] * 3, [0] * 3]]
-    adj = torch.tensor(entries, device=to, dtype=dtype)
-    edges = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 0, 4, 1]], device=to)  # one twice
-    ptr = torch.tensor([0, 3, 5], device=to)
-    row, col, *_, value = kernels("_triton_edges").sort_edges(edges, 5, dtype)
-    divisors = torch.ones(2, dtype=torch.double, device=to)
-    where = dtype, True, ptr, row, col
-    sparse = run.sparse_forward(x[mask], value, logits[mask], divisors, *where)
-    dense = run.dense_forward(x, adj, logits, mask, divisors, dtype, True, True)
-    right = _textbook(x, adj, logits, mask)
-    flat = [r[mask] if i in (2, 6, 7) else r for i, r in enumerate(right)]
-    for made, z, expected, given in (
-        (sparse, x[mask], flat, (ptr,)),
-        (dense, x, right, (None, mask)),
+    edges = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 0, 4, 1]], device=device)  # one twice
+    sort = kernels("_triton_edges").sort_edges
+    row, col, crow, *_, value = sort(edges, 5, torch.float)
+    rest = torch.ones(2, dtype=torch.double, device=device), torch.float, True
+    where = torch.tensor([0, 3, 5], device=device), row, col, crow
+    sparse = x[mask], value, logits[mask], *rest, *where
+    dense = x, torch.tensor(entries, **to), logits, mask, *rest, True
+    for level, given in (
+        (kernels("_sparse_level")._SparseLevelByKernels, sparse),
+        (kernels("_padded_level")._PaddedLevelByKernels, dense),
     ):
-        ones = [None if i == 2 else torch.ones_like(r) for i, r in enumerate(made[:6])]
-        saved = made.s, made.gram, made.y, made.w, made.norm
-        needs = True, False, True
-        found = *made[:6], *run.gradients(z, saved, divisors, needs, ones, *given)[:2]
-        for one, other in zip(found, expected, strict=True):  # of tf32 at the worst
+        inputs = [i.requires_grad_() if n < 3 else i for n, i in enumerate(given)]
+        out, needs = level.forward(*inputs), [n < 3 for n in range(len(inputs))]
+        ones = [torch.ones_like(result) for result in out[: level.results]]
+        saved = _modes.Saved(inputs, [out[i] for i in level.keeps], needs, ones)
+        found = *out[: level.results], *level.gradients(saved)
+        right = *level.plain(*inputs), *_modes._plain_gradients(level.plain, saved)
+        for one, other in zip(found, right, strict=False):  # of tf32 at the worst
             torch.testing.assert_close(one, other, rtol=5e-3, atol=5e-3)
-
-
-@torch.enable_grad()
-def _textbook(
-    x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor
-) -> tuple[Tensor, ...]:
-    """X', A', S, both sums of losses, G, and the gradients of their sum."""
-    leaves = x.clone().requires_grad_(), logits.clone().requires_grad_()
-    real = mask.unsqueeze(-1)
-    z, s = leaves[0] * real, leaves[1].softmax(-1) * real
-    pooled = s.mT @ z, s.mT @ adj @ s
-    link, gram = (adj - s @ s.mT).norm(), s.mT @ s
-    entropy = -(s * s.clamp(min=1e-30).log()).sum()
-    total = torch.stack([t.sum() for t in (*pooled, link, entropy, gram)]).sum()
-    found = torch.autograd.grad(total, leaves)
-    results = *pooled, s, link, entropy, gram
-    return *(r.detach() for r in results), *found

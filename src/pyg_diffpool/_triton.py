@@ -6,7 +6,7 @@ one for :math:`Y = A S` and :math:`W = A^\top S`, by which the gradient needs no
 look at A:
 
 .. math::
-    dS = X D_X^\top + Y (D_A - r I)^\top + W (D_A - r I) + S (2 r G + D_G + D_G^\top)
+    dS = X D_X^\top + Y D_A^\top + W D_A - r (Y + W) + S (2 r G + D_G + D_G^\top)
 
 Rows are taken by chunks of one graph. Sums over graphs and edges are atomic; under
 `torch.use_deterministic_algorithms` one program takes a whole graph, and torch sums
@@ -24,298 +24,291 @@ from pyg_diffpool._level import CANCELLATION, RESOLUTION
 _TINY = tl.constexpr(torch.finfo(torch.float).tiny)
 _LOG_TINY = tl.constexpr(math.log(torch.finfo(torch.float).tiny))
 _CANCELLATION, _RESOLUTION = tl.constexpr(CANCELLATION), tl.constexpr(RESOLUTION)
+_BLOCK = tl.constexpr(4096)  # numbers of one that are summed, or set to zero, at once
+_INNER = tl.constexpr(16)  # columns of a factor that are multiplied at once
 
 # What changes from one mini-batch to the next, of which no variants are compiled.
 _jit = triton.jit(
     do_not_specialize=[
-        "n", "size", "size_x", "size_adj", "num_edges", "num_entropies", "num_graphs",
-        "num_squares", "num_terms",
+        "n", "size_x", "size_adj", "num_edges", "num_graphs", "num_entropies",
+        "num_terms",
     ]
 )  # fmt: skip
+
+
+@triton.jit
+def _real(mask, row, end):
+    """Which of these rows are nodes."""
+    there = row < end
+    if mask is not None:
+        there &= tl.load(mask + row, mask=there, other=0) != 0
+    return there
+
+
+@triton.jit
+def _entries(source, i, j, is_row, is_column, down, across):
+    """Entries of a matrix with these strides, float32, zeros where there are none."""
+    at = i[:, None] * down + j[None, :] * across
+    inside = is_row[:, None] & is_column[None, :]
+    return tl.load(source + at, mask=inside, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _store(out, values, i, j, is_row, width, ADDS: tl.constexpr = False):
+    """Fill in rows of a matrix, or add to them what others add to as well."""
+    at = i[:, None] * width + j[None, :]
+    inside = is_row[:, None] & (j < width)[None, :]
+    if ADDS:
+        tl.atomic_add(out + at, values, mask=inside, sem="relaxed")
+    else:
+        tl.store(out + at, values.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _first_row(ptr, graph, m):
+    """The first row of a graph; without `ptr` all have m."""
+    return graph * m if ptr is None else tl.load(ptr + graph)
 
 
 @triton.jit
 def _chunk(ptr, num_graphs, m, LENGTH: tl.constexpr):
     """The graph of this program's chunk, its first row and the one after the last.
 
-    Graph b has the chunks from `ptr[b] // LENGTH + b` on: enough for its rows, and
-    `N // LENGTH + B` in all, whatever the sizes. Without `ptr` all have m rows.
+    Graph b has the chunks from `first_row // LENGTH + b` on: enough for its rows, and
+    `N // LENGTH + B` in all, whatever the sizes.
     """
     t = tl.program_id(0).to(tl.int64)
-    if ptr is None:
-        chunks = (m + LENGTH - 1) // LENGTH
-        graph = t // chunks
-        start = graph * m + t % chunks * LENGTH
-        end = (graph + 1) * m
-    else:
-        graph = t * 0
-        after = graph + num_graphs
-        while after - graph > 1:
-            middle = (graph + after) // 2
-            is_before = tl.load(ptr + middle) // LENGTH + middle <= t
-            graph = tl.where(is_before, middle, graph)
-            after = tl.where(is_before, after, middle)
-        first = tl.load(ptr + graph)
-        start = first + (t - first // LENGTH - graph) * LENGTH
-        end = tl.load(ptr + graph + 1)
-    return graph, start, tl.minimum(end, start + LENGTH)
+    graph, after = t * 0, t * 0 + num_graphs
+    while after - graph > 1:
+        middle = (graph + after) // 2
+        is_before = _first_row(ptr, middle, m) // LENGTH + middle <= t
+        graph = tl.where(is_before, middle, graph)
+        after = tl.where(is_before, after, middle)
+    first = _first_row(ptr, graph, m)
+    start = first + (t - first // LENGTH - graph) * LENGTH
+    return graph, start, tl.minimum(_first_row(ptr, graph + 1, m), start + LENGTH)
 
 
 @triton.jit
-def _zero(out, size, BLOCK: tl.constexpr):
+def _edges(row, col, value, edge, num_edges):
+    """Which of these edges there are, their ends and their weights."""
+    there = edge < num_edges
+    i = tl.load(row + edge, mask=there, other=0)
+    j = tl.load(col + edge, mask=there, other=0)
+    v = tl.where(there, 1.0, 0.0)
+    if value is not None:
+        v = tl.load(value + edge, mask=there, other=0.0).to(tl.float32)
+    return there & (v != 0), i, j, v
+
+
+@triton.jit
+def _zero(out, size):
     """Zeros, a part of them by each program."""
-    step = tl.num_programs(0).to(tl.int64) * BLOCK
-    for start in range(tl.program_id(0).to(tl.int64) * BLOCK, size, step):
-        at = start + tl.arange(0, BLOCK)
-        tl.store(out + at, tl.zeros([BLOCK], tl.float32), mask=at < size)
+    if out is not None:
+        step = tl.num_programs(0).to(tl.int64) * _BLOCK
+        for start in range(tl.program_id(0).to(tl.int64) * _BLOCK, size, step):
+            at = start + tl.arange(0, _BLOCK)
+            tl.store(out + at, tl.zeros([_BLOCK], tl.float32), mask=at < size)
 
 
 @triton.jit
-def _rows(source, mask, row, end, col, width):
-    """Rows of a matrix `[N, width]`, float32, zeros where there is no node."""
-    there = row < end
-    if mask is not None:
-        there &= tl.load(mask + row, mask=there, other=0) != 0
-    at = row[:, None] * width + col[None, :]
-    inside = there[:, None] & (col < width)[None, :]
-    return tl.load(source + at, mask=inside, other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _block(source, graph, i, j, height, width, down, across):
-    """Entries of a graph's matrix, `i` and `j` steps along it, float32."""
-    at = graph * height * width + i[:, None] * down + j[None, :] * across
-    inside = (i < height)[:, None] & (j < width)[None, :]
-    return tl.load(source + at, mask=inside, other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _total(part, count, BLOCK: tl.constexpr):
-    """The sum of every other of `2 * count` numbers."""
-    total = tl.zeros([BLOCK], tl.float64)
-    for start in range(0, count, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        total += tl.load(part + 2 * at, mask=at < count, other=0.0)
+def _total(part, count):
+    """The sum of these numbers."""
+    total = tl.zeros([_BLOCK], tl.float64)
+    for start in range(0, count, _BLOCK):
+        at = start + tl.arange(0, _BLOCK)
+        total += tl.load(part + at, mask=at < count, other=0.0)
     return tl.sum(total, 0)
 
 
 @_jit
 def _softmax_kernel(
-    logits, mask, s, y, w, out_x, out_adj, gram, value, part,
-    n, k, num_edges, size_x, size_adj,
-    ROWS: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
+    logits, mask, s, entropies, out_x, out_adj, gram, y, w, n, k, size_x, size_adj,
+    ROWS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """S, parts of :math:`|A|^2` and of the entropy, and zeros to add to."""
-    program = tl.program_id(0)
-    row, col = program.to(tl.int64) * ROWS + tl.arange(0, ROWS), tl.arange(0, K)
-    real = row < n
-    inside = real[:, None] & (col < k)[None, :]
-    at = row[:, None] * k + col[None, :]
-    z = tl.load(logits + at, mask=inside, other=float("-inf")).to(tl.float32)
-    z = tl.where(real[:, None], z, 0.0)
+    """S, parts of the entropy, and zeros to add to."""
+    program = tl.program_id(0).to(tl.int64)
+    row, j = program * ROWS + tl.arange(0, ROWS), tl.arange(0, K)
+    real = _real(mask, row, n)
+    z = _entries(logits, row, j, real, j < k, k, 1)
+    z = tl.where((j < k)[None, :], z, float("-inf"))
     z -= tl.max(z, 1)[:, None]
     log_p = z - tl.log(tl.sum(tl.exp(z), 1))[:, None]
-    p = tl.exp(log_p)
-    if mask is not None:
-        real &= tl.load(mask + row, mask=real, other=0) != 0
-        p = tl.where(real[:, None], p, 0.0)
-    tl.store(s + at, p.to(s.dtype.element_ty), mask=inside)
-    if y is not None:
-        tl.store(y + at, tl.zeros([ROWS, K], tl.float32), mask=inside)
-    if w is not None:
-        tl.store(w + at, tl.zeros([ROWS, K], tl.float32), mask=inside)
-    # A clamp that keeps NaN.
-    entropy = tl.sum(-p * tl.where(log_p < _LOG_TINY, _LOG_TINY, log_p), 1)
-    entropy = tl.where(real, entropy, 0.0).to(tl.float64)
-    square = tl.zeros([BLOCK], tl.float64)
-    if value is not None:
-        step = tl.num_programs(0).to(tl.int64) * BLOCK
-        for start in range(program.to(tl.int64) * BLOCK, num_edges, step):
-            edge = start + tl.arange(0, BLOCK)
-            v = tl.load(value + edge, mask=edge < num_edges, other=0.0).to(tl.float64)
-            square += v * v
-    tl.store(part + 2 * program, tl.sum(square, 0))
-    tl.store(part + 2 * program + 1, tl.sum(entropy, 0))
-    _zero(out_x, size_x, BLOCK)
-    _zero(out_adj, size_adj, BLOCK)
-    _zero(gram, size_adj, BLOCK)
+    p = tl.where(real[:, None], tl.exp(log_p), 0.0)
+    _store(s, p, row, j, row < n, k)
+    log_p = tl.where(log_p < _LOG_TINY, _LOG_TINY, log_p)  # a clamp that keeps NaN
+    tl.store(entropies + program, tl.sum(tl.sum(-p * log_p, 1).to(tl.float64), 0))
+    _zero(out_x, size_x)
+    _zero(out_adj, size_adj)
+    _zero(gram, size_adj)
+    _zero(y, n.to(tl.int64) * k)
+    _zero(w, n.to(tl.int64) * k)
 
 
 @_jit
 def _edge_kernel(
-    row, col, value, s, y, w, num_edges, k, EDGES: tl.constexpr, K: tl.constexpr
+    row, col, value, s, y, w, num_edges, k, ROWS: tl.constexpr, K: tl.constexpr
 ):
     """Y and W of a sparse A, by edges."""
-    edge = tl.program_id(0).to(tl.int64) * EDGES + tl.arange(0, EDGES)
-    there = edge < num_edges
-    i = tl.load(row + edge, mask=there, other=0)
-    j = tl.load(col + edge, mask=there, other=0)
-    v = tl.full([EDGES], 1.0, tl.float32)
-    if value is not None:
-        v = tl.load(value + edge, mask=there, other=0.0).to(tl.float32)
-        there &= v != 0
+    edge = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    there, i, j, v = _edges(row, col, value, edge, num_edges)
     c = tl.arange(0, K)
-    inside = there[:, None] & (c < k)[None, :]
-    from_row, from_col = i[:, None] * k + c[None, :], j[:, None] * k + c[None, :]
-    message = tl.load(s + from_col, mask=inside, other=0.0).to(tl.float32)
-    tl.atomic_add(y + from_row, v[:, None] * message, mask=inside, sem="relaxed")
+    message = v[:, None] * _entries(s, j, c, there, c < k, k, 1)
+    _store(y, message, i, c, there, k, True)
     if w is not None:
-        message = tl.load(s + from_row, mask=inside, other=0.0).to(tl.float32)
-        tl.atomic_add(w + from_col, v[:, None] * message, mask=inside, sem="relaxed")
+        message = v[:, None] * _entries(s, i, c, there, c < k, k, 1)
+        _store(w, message, j, c, there, k, True)
 
 
 @_jit
 def _dense_kernel(
-    adj, s, mask, y, w, part, m, k,
-    ROWS: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
+    adj, s, mask, y, w, squares, m, k,
+    ROWS: tl.constexpr, K: tl.constexpr, TF32: tl.constexpr,
 ):  # fmt: skip
-    """Y and W of a dense A, and parts of :math:`|A - S S^T|^2` in place of A's."""
+    """Y and W of a dense A, and parts of :math:`|A - S S^T|^2`."""
     graph, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    end, c, r = (graph + 1) * m, tl.arange(0, K), tl.arange(0, ROWS)
-    here = block.to(tl.int64) * ROWS + r
-    own = _rows(s, None, graph * m + here, end, c, k)
+    first, end, c = graph * m, (graph + 1) * m, tl.arange(0, K)
+    row = first + block * ROWS + tl.arange(0, ROWS)
+    real, own = _real(mask, row, end), _entries(s, row, c, row < end, c < k, k, 1)
     to, back = tl.zeros([ROWS, K], tl.float32), tl.zeros([ROWS, K], tl.float32)
     square = tl.zeros([ROWS], tl.float64)
-    hidden = here >= m
-    if mask is not None:
-        hidden |= tl.load(mask + graph * m + here, mask=here < m, other=0) == 0
-    for start in range(0, m, ROWS):
-        there = (start + r).to(tl.int64)
-        apart = there >= m
-        if mask is not None:
-            apart |= tl.load(mask + graph * m + there, mask=there < m, other=0) == 0
-        apart = hidden[:, None] | apart[None, :]
-        other = _rows(s, None, graph * m + there, end, c, k)
-        a = tl.where(apart, 0.0, _block(adj, graph, here, there, m, m, m, 1))
-        to += tl.dot(a, other, input_precision=PRECISION)
-        rest = a - tl.dot(own, tl.trans(other), input_precision=PRECISION)
+    for start in range(first, end, ROWS):
+        col = start + tl.arange(0, ROWS)
+        is_column = _real(mask, col, end)
+        other = _entries(s, col, c, col < end, c < k, k, 1)
+        a = _entries(adj, row, col - first, real, is_column, m, 1)
+        to += tl.dot(a, other, input_precision=TF32)
+        rest = a - tl.dot(own, tl.trans(other), input_precision=TF32)
         square += tl.sum((rest * rest).to(tl.float64), 1)
         if w is not None:
-            a = _block(adj, graph, here, there, m, m, 1, m)
-            a = tl.where(apart, 0.0, a)
-            back += tl.dot(a, other, input_precision=PRECISION)
-    at = (graph * m + here)[:, None] * k + c[None, :]
-    inside = (here < m)[:, None] & (c < k)[None, :]
-    tl.store(y + at, to, mask=inside)
+            a = _entries(adj, row - first, col, real, is_column, 1, m)
+            back += tl.dot(a, other, input_precision=TF32)
+    _store(y, to, row, c, row < end, k)
     if w is not None:
-        tl.store(w + at, back, mask=inside)
-    tl.store(part + 2 * (graph * tl.num_programs(1) + block), tl.sum(square, 0))
+        _store(w, back, row, c, row < end, k)
+    tl.store(squares + graph * tl.num_programs(1) + block, tl.sum(square, 0))
+
+
+@triton.jit
+def _contract(
+    out, s, right, mask, graph, first, end, i, j, k, width,
+    ROWS: tl.constexpr, TF32: tl.constexpr,
+):  # fmt: skip
+    """Add :math:`S^T R` of some rows to entries of a graph's matrix."""
+    total = tl.zeros([i.shape[0], j.shape[0]], tl.float32)
+    for start in range(first, end, ROWS):
+        row = start + tl.arange(0, ROWS)
+        left = tl.trans(_entries(s, row, i, row < end, i < k, k, 1))
+        real = _real(mask, row, end)
+        factor = _entries(right, row, j, real, j < width, width, 1)
+        total += tl.dot(left, factor, input_precision=TF32)
+    if first < end:
+        _store(out + graph * k * width, total, i, j, i < k, width, True)
 
 
 @_jit
 def _contract_kernel(
     x, y, s, mask, ptr, out_x, out_adj, gram, num_graphs, m, c, k,
     LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
-    PRECISION: tl.constexpr,
+    TF32: tl.constexpr,
 ):  # fmt: skip
     """:math:`S^T [X | Y | S]`, added chunk by chunk."""
     graph, first, end = _chunk(ptr, num_graphs, m, LENGTH)
-    i = tl.program_id(1) * K + tl.arange(0, K)
-    block = tl.program_id(2)
-    blocks_c, blocks_k = tl.cdiv(c, C), tl.cdiv(k, C)
-    is_x, is_y = block < blocks_c, block < blocks_c + blocks_k
-    width = tl.where(is_x, c, k)
-    out = out_x if is_x else (out_adj if is_y else gram)
-    block -= tl.where(is_x, 0, tl.where(is_y, blocks_c, blocks_c + blocks_k))
-    j = block * C + tl.arange(0, C)
-    total = tl.zeros([K, C], tl.float32)
-    for start in range(first, end, ROWS):
-        row = start + tl.arange(0, ROWS)
-        left = tl.trans(_rows(s, None, row, end, i, k))
-        if is_x:
-            of_x = _rows(x, mask, row, end, j, c)
-            total += tl.dot(left, of_x, input_precision=PRECISION)
-        elif is_y:
-            of_y = _rows(y, None, row, end, j, k)
-            total += tl.dot(left, of_y, input_precision=PRECISION)
-        else:
-            of_s = _rows(s, None, row, end, j, k)
-            total += tl.dot(left, of_s, input_precision=PRECISION)
-    at = graph * k * width + i[:, None] * width + j[None, :]
-    inside = (i < k)[:, None] & (j < width)[None, :]
-    if first < end:
-        tl.atomic_add(out + at, total, mask=inside, sem="relaxed")
+    i, j = tl.arange(0, K), tl.program_id(1) * C + tl.arange(0, C)
+    of_x, of_y = tl.cdiv(c, C), tl.cdiv(k, C)
+    if tl.program_id(1) < of_x:
+        _contract(out_x, s, x, mask, graph, first, end, i, j, k, c, ROWS, TF32)
+    elif tl.program_id(1) < of_x + of_y:
+        j -= of_x * C
+        _contract(out_adj, s, y, None, graph, first, end, i, j, k, k, ROWS, TF32)
+    else:
+        j -= (of_x + of_y) * C
+        _contract(gram, s, s, None, graph, first, end, i, j, k, k, ROWS, TF32)
 
 
 @_jit
-def _terms_kernel(adj, gram, part, k, size, BLOCK: tl.constexpr):
-    """Parts of the trace of A' and of :math:`|G|^2`."""
-    program = tl.program_id(0)
-    at = program.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < size
-    on_diagonal = inside & (at // k % k == at % k)
-    trace = tl.load(adj + at, mask=on_diagonal, other=0.0).to(tl.float64)
-    g = tl.load(gram + at, mask=inside, other=0.0).to(tl.float64)
-    tl.store(part + 2 * program, tl.sum(trace, 0))
-    tl.store(part + 2 * program + 1, tl.sum(g * g, 0))
-
-
-@_jit
-def _exact_kernel(
-    s, row, col, value, ptr, norm, part, num_graphs, num_edges, n, k, blocks,
-    ROWS: tl.constexpr, K: tl.constexpr, EDGES: tl.constexpr,
+def _terms_kernel(
+    s, adj, gram, row, col, value, ptr, norm, terms, num_graphs, num_edges, num_terms,
+    k, blocks, EXACT: tl.constexpr, EDGES: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """The same in float64 where little was left, by blocks of G and then by edges."""
-    program, of_gram = tl.program_id(0).to(tl.int64), num_graphs * blocks * blocks
-    if tl.load(norm + 1) != 0:
-        trace, square = tl.zeros([EDGES], tl.float64), tl.zeros([K], tl.float64)
-        if program < of_gram:
-            graph, block = program // (blocks * blocks), program % (blocks * blocks)
-            i = block // blocks * K + tl.arange(0, K)
-            j = block % blocks * K + tl.arange(0, K)
-            end = tl.load(ptr + graph + 1)
-            total = tl.zeros([K, K], tl.float64)
-            for start in range(tl.load(ptr + graph), end, ROWS):
-                r = start + tl.arange(0, ROWS)
-                left = _rows(s, None, r, end, i, k).to(tl.float64)
-                right = _rows(s, None, r, end, j, k).to(tl.float64)
-                total += tl.sum(left[:, :, None] * right[:, None, :], 0)
-            square = tl.sum(total * total, 0)
+    """Parts of :math:`|A|^2`, of the trace of A' and of :math:`|G|^2`.
+
+    EXACT where little was left of the norm: from S, in float64.
+    """
+    program = tl.program_id(0).to(tl.int64)
+    is_due = tl.load(norm + 1) != 0 if EXACT else True
+    if is_due:
+        edge = program * EDGES + tl.arange(0, EDGES)
+        there, source, target, v = _edges(row, col, value, edge, num_edges)
+        v = v.to(tl.float64)
+        graph, block = program // (blocks * blocks), program % (blocks * blocks)
+        i = block // blocks * K + tl.arange(0, K)
+        j = block % blocks * K + tl.arange(0, K)
+        if EXACT:
+            first = tl.load(ptr + tl.minimum(graph, num_graphs))
+            end = tl.load(ptr + tl.minimum(graph + 1, num_graphs))
+            g = tl.zeros([K, K], tl.float64)
+            for start in range(first, end, K):
+                r = start + tl.arange(0, K)
+                left = _entries(s, r, i, r < end, i < k, k, 1).to(tl.float64)
+                right = _entries(s, r, j, r < end, j < k, k, 1).to(tl.float64)
+                g += tl.sum(left[:, :, None] * right[:, None, :], 0)
+            trace = tl.zeros([EDGES], tl.float64)
+            for start in range(0, k, K):
+                c = start + tl.arange(0, K)
+                one = _entries(s, source, c, there, c < k, k, 1).to(tl.float64)
+                other = _entries(s, target, c, there, c < k, k, 1).to(tl.float64)
+                trace += v * tl.sum(one * other, 1)
         else:
-            edge = (program - of_gram) * EDGES + tl.arange(0, EDGES)
-            there = edge < num_edges
-            source = tl.load(row + edge, mask=there, other=n)
-            target = tl.load(col + edge, mask=there, other=n)
-            for first in range(0, k, K):
-                c = first + tl.arange(0, K)
-                one = _rows(s, None, source, n, c, k).to(tl.float64)
-                other = _rows(s, None, target, n, c, k).to(tl.float64)
-                trace += tl.sum(one * other, 1)
-            if value is not None:
-                v = tl.load(value + edge, mask=there, other=0.0).to(tl.float64)
-                trace = tl.where(there, trace * v, 0.0)
-        tl.store(part + 2 * program, tl.sum(trace, 0))
-        tl.store(part + 2 * program + 1, tl.sum(square, 0))
+            at, size = graph * k * k, tl.where(graph < num_graphs, k, 0)
+            g = _entries(gram + at, i, j, i < size, j < k, k, 1).to(tl.float64)
+            on_diagonal = (i < size) & (i == j)
+            trace = tl.load(adj + at + i * (k + 1), mask=on_diagonal, other=0.0)
+            trace = trace.to(tl.float64)
+        tl.store(terms + program, tl.sum(v * v, 0))
+        tl.store(terms + num_terms + program, tl.sum(trace, 0))
+        tl.store(terms + 2 * num_terms + program, tl.sum(tl.sum(g * g, 0), 0))
 
 
 @_jit
 def _finish_kernel(
-    squares, entropies, terms, divisors, link, entropy, norm,
-    num_squares, num_entropies, num_terms, num_edges,
-    EXACT: tl.constexpr, BLOCK: tl.constexpr,
+    terms, entropies, divisors, link, entropy, norm, num_terms, num_entropies,
+    EXPANDED: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """The norm, whether little was left of its terms, and both losses."""
-    is_due = True
-    if EXACT:
-        is_due = tl.load(norm + 1) != 0
+    """Both losses, the norm, and whether little was left of its terms."""
+    is_due = tl.load(norm + 1) != 0 if EXACT else True
     if is_due:
-        of_adj = _total(squares, num_squares, BLOCK) + num_edges
-        square, few = of_adj, 0.0
-        if terms is not None:
-            of_gram = _total(terms + 1, num_terms, BLOCK)
-            square = of_adj - 2 * _total(terms, num_terms, BLOCK) + of_gram
-            if EXACT:
-                few = _RESOLUTION * (of_adj + of_gram)
-            else:
-                near = square < _CANCELLATION * (of_adj + of_gram)
-                tl.store(norm + 1, near.to(tl.float64))
-        is_rounding = (square <= few) & (square < float("inf"))
+        square = _total(terms, num_terms)
+        scale = square
+        if EXPANDED:
+            of_gram = _total(terms + 2 * num_terms, num_terms)
+            square += of_gram - 2 * _total(terms + num_terms, num_terms)
+            scale += of_gram
+        is_near = square < _CANCELLATION * scale
+        tl.store(norm + 1, is_near.to(tl.float64))
+        is_rounding = (square <= _RESOLUTION * scale) & (square < float("inf"))
         length = tl.sqrt(tl.where(is_rounding, 0.0, square))
         tl.store(norm, length)
         tl.store(link, (length / tl.load(divisors)).to(link.dtype.element_ty))
-        if not EXACT:
-            total = _total(entropies + 1, num_entropies, BLOCK) / tl.load(divisors + 1)
-            tl.store(entropy, total.to(entropy.dtype.element_ty))
+        total = _total(entropies, num_entropies) / tl.load(divisors + 1)
+        tl.store(entropy, total.to(entropy.dtype.element_ty))
+
+
+@triton.jit
+def _times(
+    total, left, row, real, width, right, graph, col, columns,
+    TURNED: tl.constexpr, TF32: tl.constexpr,
+):  # fmt: skip
+    """Add rows of a matrix `[N, width]` times a graph's block, or its transpose."""
+    if right is not None:
+        right += graph * width * columns
+        down, across = (1, width) if TURNED else (columns, 1)
+        for first in range(0, width, _INNER):
+            j = first + tl.arange(0, _INNER)
+            a = _entries(left, row, j, real, j < width, width, 1)
+            b = _entries(right, j, col, j < width, col < columns, down, across)
+            total += tl.dot(a, b, input_precision=TF32)
+    return total
 
 
 @_jit
@@ -324,7 +317,7 @@ def _gradient_kernel(
     d_x, d_adj, d_s, d_link, d_entropy, d_gram, out_x, out_t, out_s, out_rate,
     num_graphs, m, c, k,
     LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
-    L: tl.constexpr, PRECISION: tl.constexpr,
+    TF32: tl.constexpr,
 ):  # fmt: skip
     """The gradients of x and of the logits, T and r."""
     graph, start, end = _chunk(ptr, num_graphs, m, LENGTH)
@@ -337,60 +330,33 @@ def _gradient_kernel(
     i = tl.arange(0, K)
     for begin in range(start, end, ROWS):
         row = begin + tl.arange(0, ROWS)
-        at = row[:, None] * k + i[None, :]
-        inside = (row < end)[:, None] & (i < k)[None, :]
+        real, zeros = _real(mask, row, end), tl.zeros([ROWS, K], tl.float32)
+        p = _entries(s, row, i, real, i < k, k, 1)
         if out_s is not None:
-            grad = tl.zeros([ROWS, K], tl.float32)
-            for part in tl.static_range(3):
-                for first in range(0, k, L):
-                    j = first + tl.arange(0, L)
-                    if part == 2:
-                        left = _rows(s, None, row, end, j, k)
-                        right = 2 * rate * _block(gram, graph, j, i, k, k, k, 1)
-                        if d_gram is not None:
-                            right += _block(d_gram, graph, j, i, k, k, k, 1)
-                            right += _block(d_gram, graph, j, i, k, k, 1, k)
-                    else:
-                        left = _rows(w if part else y, None, row, end, j, k)
-                        right = -rate * (j[:, None] == i[None, :])
-                        if d_adj is not None:
-                            down, across = (k, 1) if part else (1, k)
-                            right += _block(d_adj, graph, j, i, k, k, down, across)
-                    grad += tl.dot(left, right, input_precision=PRECISION)
-            if d_x is not None:
-                for first in range(0, c, L):
-                    j = first + tl.arange(0, L)
-                    left = _rows(x, mask, row, end, j, c)
-                    right = _block(d_x, graph, j, i, c, k, 1, c)
-                    grad += tl.dot(left, right, input_precision=PRECISION)
+            grad = zeros
+            if d_link is not None:
+                grad = _times(grad, s, row, real, k, gram, graph, i, k, False, TF32)
+                sums = _entries(y, row, i, real, i < k, k, 1)
+                sums += _entries(w, row, i, real, i < k, k, 1)
+                grad = rate * (2 * grad - sums)
+            grad = _times(grad, s, row, real, k, d_gram, graph, i, k, False, TF32)
+            grad = _times(grad, s, row, real, k, d_gram, graph, i, k, True, TF32)
+            grad = _times(grad, y, row, real, k, d_adj, graph, i, k, True, TF32)
+            grad = _times(grad, w, row, real, k, d_adj, graph, i, k, False, TF32)
+            grad = _times(grad, x, row, real, c, d_x, graph, i, k, True, TF32)
             if d_s is not None:
-                grad += _rows(d_s, None, row, end, i, k)
-            p = tl.load(s + at, mask=inside, other=0.0).to(tl.float32)
+                grad += _entries(d_s, row, i, real, i < k, k, 1)
             if d_entropy is not None:
                 down = tl.load(d_entropy).to(tl.float64) / tl.load(divisors + 1)
                 grad -= down.to(tl.float32) * tl.log(tl.where(p < _TINY, _TINY, p))
             grad = p * (grad - tl.sum(p * grad, 1)[:, None])
-            tl.store(out_s + at, grad.to(out_s.dtype.element_ty), mask=inside)
+            _store(out_s, grad, row, i, row < end, k)
         if out_x is not None:
             for first in range(0, c, C):
                 j = first + tl.arange(0, C)
                 total = tl.zeros([ROWS, C], tl.float32)
-                if d_x is not None:
-                    for inner in range(0, k, L):
-                        i_x = inner + tl.arange(0, L)
-                        left = _rows(s, None, row, end, i_x, k)
-                        right = _block(d_x, graph, i_x, j, k, c, c, 1)
-                        total += tl.dot(left, right, input_precision=PRECISION)
-                at_x = row[:, None] * c + j[None, :]
-                inside_x = (row < end)[:, None] & (j < c)[None, :]
-                tl.store(out_x + at_x, total.to(out_x.dtype.element_ty), mask=inside_x)
+                total = _times(total, s, row, real, k, d_x, graph, j, c, False, TF32)
+                _store(out_x, total, row, j, row < end, c)
         if out_t is not None:
-            t = tl.zeros([ROWS, K], tl.float32)
-            for first in range(0, k, L):
-                j = first + tl.arange(0, L)
-                left = _rows(s, None, row, end, j, k)
-                right = -rate * (j[:, None] == i[None, :])
-                if d_adj is not None:
-                    right += _block(d_adj, graph, j, i, k, k, k, 1)
-                t += tl.dot(left, right, input_precision=PRECISION)
-            tl.store(out_t + at, t, mask=inside)
+            t = _times(zeros, s, row, real, k, d_adj, graph, i, k, False, TF32)
+            _store(out_t, t - rate * p, row, i, row < end, k)

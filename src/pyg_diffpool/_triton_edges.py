@@ -29,16 +29,15 @@ def _key_kernel(edge_index, batch, key, num_edges, n, num_graphs, BLOCK: tl.cons
 
 
 @triton.jit
-def _search(key, size, wanted, IS_AFTER: tl.constexpr):
-    """How many keys are less than those wanted, or not more."""
+def _search(key, size, wanted):
+    """How many of the sorted keys are less than each of those wanted."""
     low, high = wanted * 0, wanted * 0 + size
     while tl.max(high - low, 0) > 0:
         middle = (low + high) // 2
-        found = tl.load(key + middle, mask=middle < size, other=0)
-        is_before = (found <= wanted) if IS_AFTER else (found < wanted)
         is_open = low < high
-        low = tl.where(is_open & is_before, middle + 1, low)
-        high = tl.where(is_open & (is_before == 0), middle, high)
+        is_less = tl.load(key + middle, mask=is_open, other=0) < wanted
+        low = tl.where(is_open & is_less, middle + 1, low)
+        high = tl.where(is_open & (is_less == 0), middle, high)
     return low
 
 
@@ -51,14 +50,14 @@ def _runs_kernel(key, row, col, crow, first, count, num_edges, n, BLOCK: tl.cons
     tl.store(row + at, own // n, mask=there)
     tl.store(col + at, own % n, mask=there)
     is_first = own != tl.load(key + at - 1, mask=there & (at > 0), other=-1)
+    is_last = own != tl.load(key + at + 1, mask=at + 1 < num_edges, other=-1)
     begin, number = at, tl.where(is_first, 1, 0).to(tl.int64)
-    repeated = own == tl.load(key + at + 1, mask=at + 1 < num_edges, other=-2)
-    if tl.max((there & (repeated | (is_first == 0))).to(tl.int32), 0) > 0:
-        begin = _search(key, num_edges, own, False)
-        number = tl.where(is_first, _search(key, num_edges, own, True) - at, 0)
+    if tl.max((there & ((is_first & is_last) == 0)).to(tl.int32), 0) > 0:
+        begin = _search(key, num_edges, own)
+        number *= _search(key, num_edges, own + 1) - at
     tl.store(first + at, begin, mask=there)
     tl.store(count + at, number.to(count.dtype.element_ty), mask=there)
-    tl.store(crow + at, _search(key, num_edges, at * n, False), mask=at <= n)
+    tl.store(crow + at, _search(key, num_edges, at * n), mask=at <= n)
 
 
 def sort_edges(

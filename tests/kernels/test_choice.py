@@ -48,14 +48,21 @@ def test_what_they_do_not_do(k: int, dtype: torch.dtype, kernels: list[str]) -> 
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_the_first_use_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["sparse_forward", "dense_forward", "gradients"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_first_use_is_checked(
+    name: str, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _engine.runs_level(GIVEN["x"], 4)
     assert _engine._passes.cache_info().misses == 1
     _engine._passes.cache_clear()
     run = _engine.kernels()
-    right = run.gradients
-    wrong = lambda *args: (2 * right(*args)[0], *right(*args)[1:])  # noqa: E731
-    monkeypatch.setattr(run, "gradients", wrong)
+    right = getattr(run, name)
+
+    def wrong(*args: Any) -> list[torch.Tensor]:
+        return [2 * t if i == which else t for i, t in enumerate(right(*args))]
+
+    monkeypatch.setattr(run, name, wrong)
     with pytest.warns(UserWarning, match="not used on cpu: Tensor-likes are not close"):
         assert not _engine.runs_level(GIVEN["x"], 4)
     assert sparse().x.shape == (3, 4, 3)  # and warns no more

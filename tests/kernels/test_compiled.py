@@ -26,8 +26,6 @@ def test_registers_and_shared_memory(which: str, arch: str) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     reports = json.loads(done.stdout)
     names = {report["kernel"] for report in reports}
-    assert len(names) == 10
-    few = 0 if which == "few" else 64  # bytes
-    wrong = [r for r in reports if r["spilled"] > few or r["shared"] > SHARED]
+    assert len(names) == 9
+    wrong = [r for r in reports if r["spilled"] or r["shared"] > SHARED]
     assert not wrong, wrong
-    assert sum(r["spilled"] > 0 for r in reports) <= len(reports) / 20
