@@ -6,7 +6,7 @@ atomic additions sum up in memory is read and written once for each of its chunk
 graph is sorted already, as for a level whose layers made it.
 """
 
-LENGTH = 128  # rows of a chunk, as `pyg_diffpool._triton_level` has it
+LENGTH = 256  # rows of a chunk that is summed up, as `_triton_level` has it
 
 
 def least(b: int, n: int, e: int, k: int, c: int, itemsize: int) -> int:
@@ -25,10 +25,10 @@ def least(b: int, n: int, e: int, k: int, c: int, itemsize: int) -> int:
 def moved(b: int, n: int, e: int, k: int, c: int, itemsize: int) -> int:
     """The same by the kernels' own arithmetic."""
     s, wide, pooled = itemsize * n * k, 4 * n * k, 4 * b * k * (c + 2 * k)
-    chunks, columns = n // LENGTH + b, -(-c // 64) + 2 * -(-k // 64)
+    chunks = n // LENGTH + b
     softmax = 2 * s + 2 * wide + pooled
     edges = 20 * e + 2 * s + 4 * wide
-    contract = columns * s + itemsize * n * c + wide + s
+    contract = s + itemsize * n * c + wide
     contract += 2 * chunks * 4 * k * (c + 2 * k)
     terms = 4 * e + 8 * b * k * k
     gradient = 2 * wide + 3 * s + 2 * itemsize * n * c + s + pooled

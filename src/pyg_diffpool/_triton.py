@@ -71,13 +71,13 @@ def _first_row(ptr, graph, m):
 
 
 @triton.jit
-def _chunk(ptr, num_graphs, m, LENGTH: tl.constexpr):
-    """The graph of this program's chunk, its first row and the one after the last.
+def _chunk(t, ptr, num_graphs, m, LENGTH: tl.constexpr):
+    """The graph of chunk t, its first row and the one after the last.
 
     Graph b has the chunks from `first_row // LENGTH + b` on: enough for its rows, and
     `N // LENGTH + B` in all, whatever the sizes.
     """
-    t = tl.program_id(0).to(tl.int64)
+    t = t.to(tl.int64)
     graph, after = t * 0, t * 0 + num_graphs
     while after - graph > 1:
         middle = (graph + after) // 2
@@ -212,13 +212,18 @@ def _contract_kernel(
     LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
     TF32: tl.constexpr,
 ):  # fmt: skip
-    """:math:`S^T [X | Y | S]`, added chunk by chunk."""
-    graph, first, end = _chunk(ptr, num_graphs, m, LENGTH)
-    i, j = tl.arange(0, K), tl.program_id(1) * C + tl.arange(0, C)
+    """:math:`S^T [X | Y | S]`, added chunk by chunk.
+
+    The programs of a chunk are neighbours: S comes from the cache but for the first.
+    """
     of_x, of_y = tl.cdiv(c, C), tl.cdiv(k, C)
-    if tl.program_id(1) < of_x:
+    columns = of_x + 2 * of_y
+    chunk, column = tl.program_id(0) // columns, tl.program_id(0) % columns
+    graph, first, end = _chunk(chunk, ptr, num_graphs, m, LENGTH)
+    i, j = tl.arange(0, K), column * C + tl.arange(0, C)
+    if column < of_x:
         _contract(out_x, s, x, mask, graph, first, end, i, j, k, c, ROWS, TF32)
-    elif tl.program_id(1) < of_x + of_y:
+    elif column < of_x + of_y:
         j -= of_x * C
         _contract(out_adj, s, y, None, graph, first, end, i, j, k, k, ROWS, TF32)
     else:
@@ -320,7 +325,7 @@ def _gradient_kernel(
     TF32: tl.constexpr,
 ):  # fmt: skip
     """The gradients of x and of the logits, T and r."""
-    graph, start, end = _chunk(ptr, num_graphs, m, LENGTH)
+    graph, start, end = _chunk(tl.program_id(0), ptr, num_graphs, m, LENGTH)
     rate = tl.full([], 0.0, tl.float32)
     if d_link is not None:
         length = tl.load(norm)

@@ -11,7 +11,7 @@ from pyg_diffpool import _triton
 from pyg_diffpool._engine import KernelLevel, new_level
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
-LENGTH = 128  # else
+SUMMED, LENGTH = 256, 128  # else, where a chunk's sums are added in memory or not
 CELLS = 2048  # entries of some rows
 TILE, EDGES = 16, 128  # of G, and of A, in float64
 
@@ -145,7 +145,8 @@ def _contract(
     """Add to X', A' and G."""
     b, k, c = out.x.shape
     of_x, of_s = (triton.cdiv(size, chunks["C"]) for size in (c, k))
-    grid = out.y.numel() // k // chunks["LENGTH"] + b, of_x + 2 * of_s
+    chunks = {**chunks, "LENGTH": max(SUMMED, chunks["LENGTH"])}
+    grid = ((out.y.numel() // k // chunks["LENGTH"] + b) * (of_x + 2 * of_s),)
     given = x.contiguous(), out.y, out.s, mask, ptr, out.x, out.adj, out.gram
     _triton._contract_kernel[grid](*given, b, m, c, k, **chunks)
 
