@@ -64,12 +64,6 @@ class SparseGraph:
                 self._values = self.weight.to(dtype).contiguous()
         return self._values
 
-    def square_sum(self) -> Tensor:
-        r""":math:`\|A\|_F^2`, `[]`, float64, without gradient."""
-        if self.weight is None:
-            return self.row.new_full((), self.row.numel(), dtype=torch.double)
-        return self.weight.detach().double().square().sum()
-
     def is_symmetric(self) -> Tensor:
         """Whether A is its own transpose, told where that is cheap, else `False`."""
         if self.symmetric is None:
@@ -189,17 +183,18 @@ def _sort_edges(
         check_range(edge_index, num_nodes)
     row, col = edge_index
     key = torch.add(col, row, alpha=num_nodes)
-    edge = order = torch.arange(key.numel(), device=key.device)
-    if not (_modes.may_read_values(key) and bool((key.diff() > 0).all())):
+    first = torch.arange(key.numel(), device=key.device)
+    if _modes.may_read_values(key) and bool((key.diff() > 0).all()):
+        order = first.clone()
+    else:
         key, order = torch.sort(key, stable=True)
-    is_first = torch.ones_like(key, dtype=torch.bool)
-    torch.ne(key[1:], key[:-1], out=is_first[1:])
-    first = (edge * is_first).cummax(0).values
-    count = torch.zeros_like(edge).index_add(0, first, torch.ones_like(edge))
+    first[1:] *= key[1:] != key[:-1]
+    first = first.cummax(0).values
+    count = torch.zeros_like(key).index_add_(0, first, torch.ones_like(key))
     row, col = row[order], col[order]
     nodes = torch.arange(num_nodes + 1, device=row.device)
     crow = torch.searchsorted(row, nodes)  # safe if a row is out of range
-    told = _modes.may_read_values(edge_index) and bool(is_first.all())
+    told = _modes.may_read_values(edge_index) and bool((count > 0).all())
     told = told and _is_symmetric(crow, col)
     symmetric = torch.tensor(told, device="cpu")
     return row, col, crow, order, first, count.to(dtype), symmetric
@@ -215,8 +210,7 @@ def _fake_transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, ...
 )
 def transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Row pointer and columns of the transpose, and the order of its entries."""
-    order = torch.argsort(col, stable=True)
-    ends = col.index_select(0, order)
+    ends, order = torch.sort(col, stable=True)
     crow_t = _compress(ends.to(row.dtype), crow.numel() - 1).to(crow.dtype)
     return crow_t, row.index_select(0, order).to(col.dtype), order
 

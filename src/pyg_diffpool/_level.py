@@ -46,10 +46,9 @@ def cluster_mask(
     num_clusters: int | Tensor | None,  # [B]
 ) -> Tensor:
     """Which clusters exist, `[B, K]`: those within the budget, none without nodes."""
-    there_are = sizes > 0
     if num_clusters is None:
-        return there_are.unsqueeze(-1).repeat(1, k)
-    budget = there_are * num_clusters
+        return sizes.unsqueeze(-1).expand(-1, k) > 0
+    budget = (sizes > 0) * num_clusters
     return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
 
 
@@ -108,15 +107,28 @@ def softmax_with_entropy(
     return p, -torch.linalg.vecdot(p, finite)
 
 
-def softmax_into(s: Tensor, logits: Tensor) -> Tensor:
-    """Fill in the softmax; the entropy of each row `[R]`."""
-    parts = []
+def softmax(
+    logits: Tensor,  # [..., K]
+    mask: Tensor | None,  # [...]
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    r""":math:`S`, 0 where masked, and the summed entropy `[]`, without gradient."""
+    if not _modes.may_read_values(logits):
+        p = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float))
+        p = p if mask is None else torch.where(mask.unsqueeze(-1), p, 0.0)
+        return p.to(dtype), torch.special.entr(p).sum(dtype=torch.double)
+    s, parts = logits.new_empty(logits.shape, dtype=dtype), []
     for rows, out in _row_blocks(logits, s):
         p, entropy = softmax_with_entropy(rows, out if out.dtype.itemsize > 2 else None)
         if p is not out:
             out.copy_(p)
         parts.append(entropy)
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    entropy = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if mask is not None:
+        hidden = ~mask
+        s.masked_fill_(hidden.unsqueeze(-1), 0)
+        entropy.masked_fill_(hidden.flatten(), 0)
+    return s, entropy.sum(dtype=torch.double)
 
 
 def softmax_backward(
@@ -130,15 +142,23 @@ def softmax_backward(
         out += d_s
     tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
     for grad, p in _row_blocks(out, s):
-        if isinstance(d_entropy, Tensor):
-            grad.addcmul_(p.clamp_min(tiny).log_(), d_entropy, value=-1)
-        elif d_entropy is not None:
-            grad.sub_(p.clamp_min(tiny).log_(), alpha=d_entropy)
+        if d_entropy is not None:
+            add_scaled_(grad, p.clamp_min(tiny).log_(), d_entropy, -1)
         result = torch._softmax_backward_data(grad, p, -1, p.dtype)
         if result.numel() == out.numel():
             return result.view(out.shape)
         grad.copy_(result)
     return out
+
+
+def add_scaled_(
+    out: Tensor, term: Tensor, scale: Tensor | float, factor: float = 1
+) -> None:
+    """Add a multiple; the scale `[]` is a number where values may be read."""
+    if isinstance(scale, Tensor):
+        out.addcmul_(term, scale, value=factor)
+    else:
+        out.add_(term, alpha=factor * scale)
 
 
 def _row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -155,40 +175,31 @@ def _row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def divide(
-    norm: Tensor, entropy: Tensor, divisors: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Both losses, `[]`, over what divides them, `[2]`."""
-    link_loss = norm / divisors[0]
-    entropy_loss = entropy.sum(dtype=torch.double) / divisors[1]
-    return link_loss.to(dtype), entropy_loss.to(dtype)
+    norm: Tensor,  # [], float64
+    entropy: Tensor,  # [], float64
+    divisors: Tensor,  # [2], float64
+    dtype: torch.dtype,
+) -> Iterator[Tensor]:
+    """Both losses, `[]`, over what divides them."""
+    for total, divisor in zip((norm, entropy), divisors.unbind(), strict=True):
+        out = total.new_empty((), dtype=dtype) if _modes.takes_kernels(total) else None
+        yield torch.div(total, divisor, out=out).to(dtype)
 
 
 def loss_gradients(
-    norm: Tensor,
-    divisors: Tensor,
+    norm: Tensor,  # [], float64
+    divisors: Tensor,  # [2], float64
     d_link: Tensor | None,
     d_entropy: Tensor | None,
-    dtype: torch.dtype,
 ) -> tuple[Tensor | float, Tensor | float | None]:
     """:math:`r` and :math:`d_H`, `[]`; plain numbers where values may be read."""
     rate: Any = 0.0
     down: Any = None if d_entropy is None else d_entropy / divisors[1]
     if not _modes.may_read_values(norm):
         if d_link is not None:
-            rate = d_link / (norm * divisors[0])
-            rate = rate.masked_fill(norm == 0, 0).to(dtype)
-        return rate, None if down is None else down.to(dtype)
+            rate = (d_link / (norm * divisors[0])).masked_fill(norm == 0, 0)
+        return rate, down
     if d_link is not None:
         length = norm.item() * divisors[0].item()
         rate = 0.0 * length if length == 0 else d_link.item() / length
     return rate, None if down is None else down.item()
-
-
-def gram_gradient(
-    gram: Tensor,  # [B, K, K]
-    rate: Tensor | float,  # []
-    d_gram: Tensor | None,  # [B, K, K]
-) -> Tensor:
-    """By what S is multiplied in its gradient, `[B, K, K]`."""
-    out = gram * (2 * rate)
-    return out if d_gram is None else out + d_gram + d_gram.mT

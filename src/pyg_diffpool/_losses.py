@@ -59,10 +59,12 @@ def expanded_norm(
     return torch.tensor(math.sqrt(square), dtype=torch.double, device=gram.device)
 
 
-def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
+def root(square: Tensor, resolution: Tensor | float | None = None) -> Tensor:
     """The square root; 0 with gradient 0 where there is nothing but rounding."""
-    positive = ~(square <= resolution) | square.isinf()  # NaN stays NaN
-    return torch.where(positive, square, 1.0).sqrt() * positive
+    if resolution is None:
+        resolution = torch.finfo(square.dtype).tiny
+    is_zero = square < resolution  # NaN stays NaN
+    return torch.where(is_zero, 1.0, square).sqrt().masked_fill(is_zero, 0)
 
 
 def padded_bce(

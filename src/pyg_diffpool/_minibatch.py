@@ -177,7 +177,7 @@ class PaddedGraph(_Form):
         if self.mask is None:
             return self.given
         real = self.mask.unsqueeze(1) & self.mask.unsqueeze(2)
-        return self.given.masked_fill(~real, 0)
+        return torch.where(real, self.given, 0.0)
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, *]` to the rows of real nodes, `[R, *]`."""
@@ -194,7 +194,7 @@ class PaddedGraph(_Form):
     def zeroed(self, x: Tensor) -> Tensor:
         """`[B, M, C]` with zeros for padding."""
         mask = self.mask
-        return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
+        return x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)
 
     @kept
     def nodes(self) -> Tensor:

@@ -60,7 +60,6 @@ def dense_diff_pool(
     divisors[1:].fill_(b * m)
     if mask is not None:
         mask = mask.view(b, m).bool()
-        x = x * mask.unsqueeze(-1)
     x, adj, s = (t.to(x.dtype).expand(b, -1, -1) for t in (x, adj, s))
     # As in PyG, what A has in padding counts in the link loss.
     level = padded_level(x, adj, s, mask, divisors, x.dtype, hides=False)
