@@ -188,7 +188,7 @@ def _sort_edges(
         order = first.clone()
     else:
         key, order = torch.sort(key, stable=True)
-    first[1:] *= key[1:] != key[:-1]
+    first[1:].mul_(key[1:] != key[:-1])
     first = first.cummax(0).values
     count = torch.zeros_like(key).index_add_(0, first, torch.ones_like(key))
     row, col = row[order], col[order]

@@ -40,7 +40,7 @@ def frobenius(matrix: Tensor) -> Tensor:
 
 
 def expanded_norm(
-    adj_square: Tensor,  # [], float64
+    adj_norm: Tensor,  # [], float64
     pooled_adj: Tensor,  # [B, K, K]
     gram: Tensor,  # [B, K, K]
     exact: Callable[[], Tensor],
@@ -50,11 +50,12 @@ def expanded_norm(
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
     is left `exact` gives the norm; the gradient suffers no such loss.
     """
-    trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
-    parts = adj_square, trace, frobenius(gram).square()
-    a, t, g = (part.item() for part in parts)  # numbers take less time than tensors
-    square = a - 2 * t + g
-    if square < CANCELLATION * (a + g):
+    # Numbers take less time than tensors.
+    trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double).item()
+    a, g = adj_norm.item(), frobenius(gram).item()
+    scale = a * a + g * g
+    square = scale - 2 * trace
+    if square < CANCELLATION * scale:
         return exact()
     return torch.tensor(math.sqrt(square), dtype=torch.double, device=gram.device)
 
@@ -146,8 +147,8 @@ class Losses:
         options: Any,  # `normalize`, `link` and `sync_losses` of `diff_pool`
         dtype: torch.dtype,  # of the features
     ) -> None:
-        wide = graph.sizes.double()
-        self.counts = torch.stack([wide.dot(wide), wide.sum()])
+        powers = torch.arange(2, 0, -1, device=graph.sizes.device)
+        self.counts = (graph.sizes.unsqueeze(1) ** powers).sum(0, dtype=torch.double)
         is_padded = options.normalize == "padded"
         largest = graph.largest if is_padded else None
         self.rest = graph.batch_size, largest, options.normalize

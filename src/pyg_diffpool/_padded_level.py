@@ -76,7 +76,7 @@ class _PaddedLevel(Operation):
             return frobenius(torch.baddbmm(adj, s, s.mT, alpha=-1))
 
         if _modes.may_read_values(adj):
-            norm = expanded_norm(frobenius(adj).square(), out_adj, gram, exact)
+            norm = expanded_norm(frobenius(adj), out_adj, gram, exact)
         else:
             norm = exact()
         losses = divide(norm, entropy, divisors, dtype)

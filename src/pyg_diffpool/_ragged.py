@@ -53,7 +53,7 @@ class Ragged:
         tiled = self._to_tiles(right)
         products = (tiled if left is right else self._to_tiles(left)).mT @ tiled
         out = products.new_zeros(self.ptr.numel() - 1, *products.shape[1:])
-        return out.index_add(0, self._find_tiles()[0], products)
+        return out.index_add_(0, self._find_tiles()[0], products)
 
     def expand(
         self,
@@ -95,7 +95,7 @@ class Ragged:
             return rows
         graph, slot = self._find_tiles()
         out = rows.new_zeros(graph.numel() * TILE, rows.size(1))
-        return out.index_copy(0, slot, rows).view(-1, TILE, rows.size(1))
+        return out.index_copy_(0, slot, rows).view(-1, TILE, rows.size(1))
 
 
 def find_tiles(

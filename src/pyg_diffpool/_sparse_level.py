@@ -107,7 +107,7 @@ class _SparseLevel(Operation):
         exact = partial(_exact_norm, value, s, ragged, indices)
         if _modes.may_read_values(gram):
             adj_norm = torch.linalg.vector_norm(value, dtype=torch.double)
-            norm = expanded_norm(adj_norm.square(), out_adj, gram, exact)
+            norm = expanded_norm(adj_norm, out_adj, gram, exact)
         else:
             norm = exact()
         losses = divide(norm, entropy, divisors, dtype)
