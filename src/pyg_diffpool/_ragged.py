@@ -95,7 +95,7 @@ class Ragged:
             return rows
         graph, slot = self._find_tiles()
         out = rows.new_zeros(graph.numel() * TILE, rows.size(1))
-        return out.index_copy_(0, slot, rows).view(-1, TILE, rows.size(1))
+        return out.index_put_((slot,), rows).view(-1, TILE, rows.size(1))
 
 
 def find_tiles(
