@@ -91,7 +91,6 @@ def to_logits(
 
 def softmax_with_entropy(
     logits: Tensor,  # [..., K]
-    out: Tensor | None = None,  # [..., K]
 ) -> tuple[Tensor, Tensor]:
     r""":math:`P`, `[..., K]`, and :math:`-\sum_k P_k \log P_k`, `[...]`.
 
@@ -99,36 +98,32 @@ def softmax_with_entropy(
     """
     dtype = torch.promote_types(logits.dtype, torch.float)
     log_p = logits.log_softmax(-1, dtype=dtype)
-    p = torch.exp(log_p, out=out)
-    lowest = math.log(torch.finfo(dtype).tiny)
-    if out is None:  # not `vecdot`, which autocast takes to half precision
-        return p, -(p * log_p.clamp(min=lowest)).sum(-1)
-    finite = log_p.clamp_(min=lowest)
-    return p, -torch.linalg.vecdot(p, finite)
+    p = log_p.exp()
+    # Not `vecdot`, which autocast takes to half precision.
+    return p, -(p * log_p.clamp(min=math.log(torch.finfo(dtype).tiny))).sum(-1)
 
 
 def softmax(
     logits: Tensor,  # [..., K]
     mask: Tensor | None,  # [...]
-    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    r""":math:`S`, 0 where masked, and the summed entropy `[]`, without gradient."""
-    if not _modes.may_read_values(logits):
+    """S, 0 where masked, and the summed entropy `[]`, float64; without gradient."""
+    if not _modes.may_read_values(logits):  # in few launches
         p = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float))
         p = p if mask is None else torch.where(mask.unsqueeze(-1), p, 0.0)
-        return p.to(dtype), torch.special.entr(p).sum(dtype=torch.double)
-    s, parts = logits.new_empty(logits.shape, dtype=dtype), []
-    for rows, out in _row_blocks(logits, s):
-        p, entropy = softmax_with_entropy(rows, out if out.dtype.itemsize > 2 else None)
-        if p is not out:
-            out.copy_(p)
-        parts.append(entropy)
-    entropy = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return p.to(logits.dtype), torch.special.entr(p).sum(dtype=torch.double)
+    s, parts = logits.new_empty(logits.shape), []
+    lowest = math.log(torch.finfo(s.dtype).tiny)
+    for rows, p in _row_blocks(logits, s):
+        log_p = rows.log_softmax(-1)
+        torch.exp(log_p, out=p)
+        parts.append(torch.linalg.vecdot(p, log_p.clamp_(min=lowest)))
+    negative = torch.cat(parts)
     if mask is not None:
         hidden = ~mask
         s.masked_fill_(hidden.unsqueeze(-1), 0)
-        entropy.masked_fill_(hidden.flatten(), 0)
-    return s, entropy.sum(dtype=torch.double)
+        negative.masked_fill_(hidden.flatten(), 0)
+    return s, -negative.sum(dtype=torch.double)
 
 
 def softmax_backward(
@@ -193,13 +188,12 @@ def loss_gradients(
     d_entropy: Tensor | None,
 ) -> tuple[Tensor | float, Tensor | float | None]:
     """:math:`r` and :math:`d_H`, `[]`; plain numbers where values may be read."""
-    rate: Any = 0.0
-    down: Any = None if d_entropy is None else d_entropy / divisors[1]
     if not _modes.may_read_values(norm):
+        rate: Any = 0.0
         if d_link is not None:
             rate = (d_link / (norm * divisors[0])).masked_fill(norm == 0, 0)
-        return rate, down
-    if d_link is not None:
-        length = norm.item() * divisors[0].item()
-        rate = 0.0 * length if length == 0 else d_link.item() / length
-    return rate, None if down is None else down.item()
+        return rate, None if d_entropy is None else d_entropy / divisors[1]
+    links, nodes = divisors.tolist()
+    length = norm.item() * links
+    rate = 0.0 if d_link is None or length == 0 else d_link.item() / length
+    return rate, None if d_entropy is None else d_entropy.item() / nodes

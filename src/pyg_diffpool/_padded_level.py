@@ -67,7 +67,7 @@ class _PaddedLevel(Operation):
     ) -> tuple[Tensor, ...]:
         """The level, and what the gradients want: Y and L."""
         divisors, dtype = rest
-        s, entropy = softmax(logits, mask, x.dtype)
+        s, entropy = softmax(logits, mask)
         y = adj @ s
         out_adj = s.mT @ y
         gram = s.mT @ s

@@ -92,7 +92,7 @@ class _SparseLevel(Operation):
         (n, c), k, (crow, col) = x.shape, logits.size(1), indices[:2]
         c4, k4 = align(c, x.dtype), align(k, x.dtype)
         ragged = Ragged(ptr, n, graph, slot)
-        s, entropy = softmax(logits, None, x.dtype)
+        s, entropy = softmax(logits, None)
         new = x.new_empty if (c, k) == (c4, k4) else x.new_zeros
         buffer = new(n, c4 + 2 * k4)
         z, y, s4 = buffer.split([c4, k4, k4], 1)
