@@ -54,7 +54,7 @@ def pool_edge_features(
         sparse = graph.sparse
         if sparse.order is not None:
             attr = attr.index_select(0, sparse.order)
-        out = _pool_edges(attr, s, sparse.ptr, *sparse.pattern())
+        out = _pool_edges(attr, s, sparse.ptr, *sparse.pattern)
     else:
         out = _pool_blocks(attr, s)
     return _divide(out, pooled_adj) if mean else out

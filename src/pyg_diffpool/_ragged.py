@@ -47,7 +47,7 @@ class Ragged:
         if left.dim() == 2 and takes_kernels(left, right):
             if self.ptr.numel() == 2:
                 return (left.t() @ right).unsqueeze(0)
-            if _is_grouped_mm_fast(left) and _are_aligned(left, right):
+            if _is_grouped_mm_fast(left) and _is_aligned(left) and _is_aligned(right):
                 offs = self.ptr[1:].int()
                 return torch.nn.functional.grouped_mm(left.t(), right, offs=offs)
         tiled = self._to_tiles(right)
@@ -66,9 +66,9 @@ class Ragged:
         if takes_kernels(left, blocks):
             if self.ptr.numel() == 2:
                 return left @ blocks[0]
-            if not _are_aligned(blocks):
+            if not _is_aligned(blocks):
                 blocks = blocks.contiguous()
-            if _is_grouped_mm_fast(left) and _are_aligned(left, blocks):
+            if _is_grouped_mm_fast(left) and _is_aligned(left) and _is_aligned(blocks):
                 offs = self.ptr[1:].int()
                 return torch.nn.functional.grouped_mm(left, blocks, offs=offs)
         return self.collect(self.expand(self._to_tiles(left), blocks))
@@ -137,10 +137,6 @@ def _is_grouped_mm_fast(like: Tensor) -> bool:
         return True
     is_new = torch.cuda.get_device_capability() >= (9, 0)
     return is_new and like.dtype == torch.bfloat16
-
-
-def _are_aligned(*matrices: Tensor) -> bool:
-    return all(_is_aligned(matrix) for matrix in matrices)
 
 
 def _is_aligned(matrix: Tensor) -> bool:

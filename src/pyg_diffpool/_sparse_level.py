@@ -54,9 +54,9 @@ def sparse_level(
         return Level(*_level_by_kernels(x, value, logits, *rest))
     inputs = x, graph.values(x.dtype), logits, divisors, dtype
     symmetric: Tensor | None = None
-    indices: Sequence[Any] = *graph.compressed(), None, None, None
+    indices: Sequence[Any] = *graph.compressed, None, None, None
     if needs_gradient(*inputs) and not _modes.is_transformed():
-        symmetric, indices = graph.is_symmetric(), graph.indices()
+        symmetric, indices = graph.is_symmetric, graph.indices
     ptr = graph.ptr
     tiles = (None, None) if takes_rows(x, ptr) else find_tiles(ptr, x.size(0))
     return Level(*_level(*inputs, symmetric, ptr, *tiles, *indices))
