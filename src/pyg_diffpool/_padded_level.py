@@ -39,14 +39,15 @@ def padded_level(
     dtype: torch.dtype,  # of the losses
     hides: bool = True,  # what A has in padding, where the level looks at the mask
 ) -> Level:
-    """Pool every graph of a padded mini-batch; compilers fuse the plain formula."""
+    """Pool every graph of a padded mini-batch; compilers fuse the plain formula.
+
+    But for a level that looks at the mask, x is 0 in padding.
+    """
     mask = None if mask is None else mask.contiguous()
     rest = logits, mask, divisors, dtype
     if looks_at_mask(x, logits):
         gradient = needs_gradient(x, adj, logits)
         return Level(*_level_by_kernels(x, adj, *rest, gradient, hides))
-    if mask is not None:
-        x = torch.where(mask.unsqueeze(-1), x, 0.0)
     is_plain = x.dtype.itemsize < 4 or is_autocast(x.device.type)
     return Level(*(_PaddedLevel.plain if is_plain else _level)(x, adj, *rest))
 
