@@ -123,7 +123,7 @@ def softmax(
         hidden = ~mask
         s.masked_fill_(hidden.unsqueeze(-1), 0)
         negative.masked_fill_(hidden.flatten(), 0)
-    return s, -negative.sum(dtype=torch.double)
+    return s, 0.0 - negative.sum(dtype=torch.double)  # no -0.0
 
 
 def softmax_backward(

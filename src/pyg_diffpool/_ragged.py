@@ -11,8 +11,6 @@ Where a gradient is wanted, and for compilers and transforms, the way is tiles, 
 torch's own operations; else the fastest.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -38,9 +36,10 @@ class Ragged:
         self,
         ptr: Tensor,  # [B + 1]
         num_nodes: int,
-        *tiles: Any,  # what `find_tiles` gives, or `None`, twice
+        graph: Tensor | None = None,  # [T], by `find_tiles`, as is
+        slot: Tensor | None = None,  # [N]
     ) -> None:
-        self.ptr, self.num_nodes, self._tiles = ptr, num_nodes, tiles
+        self.ptr, self.num_nodes, self._tiles = ptr, num_nodes, (graph, slot)
 
     def contract(self, left: Tensor, right: Tensor) -> Tensor:
         """`left_b^T right_b` of every graph, `[B, P, Q]`; zeros for one of no nodes."""
@@ -86,9 +85,10 @@ class Ragged:
         return rows.flatten(0, 1).index_select(0, self._find_tiles()[1])
 
     def _find_tiles(self) -> tuple[Tensor, Tensor]:
-        if not any(isinstance(each, Tensor) for each in self._tiles):
-            self._tiles = find_tiles(self.ptr, self.num_nodes)
-        return self._tiles
+        graph, slot = self._tiles
+        if graph is None or slot is None:
+            graph, slot = self._tiles = find_tiles(self.ptr, self.num_nodes)
+        return graph, slot
 
     def _to_tiles(self, rows: Tensor) -> Tensor:
         if rows.dim() == 3:
