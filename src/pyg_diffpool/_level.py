@@ -138,22 +138,12 @@ def softmax_backward(
     tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
     for grad, p in _row_blocks(out, s):
         if d_entropy is not None:
-            add_scaled_(grad, p.clamp_min(tiny).log_(), d_entropy, -1)
+            grad -= p.clamp_min(tiny).log_().mul_(d_entropy)
         result = torch._softmax_backward_data(grad, p, -1, p.dtype)
         if result.numel() == out.numel():
             return result.view(out.shape)
         grad.copy_(result)
     return out
-
-
-def add_scaled_(
-    out: Tensor, term: Tensor, scale: Tensor | float, factor: float = 1
-) -> None:
-    """Add a multiple; the scale `[]` is a number where values may be read."""
-    if isinstance(scale, Tensor):
-        out.addcmul_(term, scale, value=factor)
-    else:
-        out.add_(term, alpha=factor * scale)
 
 
 def _row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -149,8 +149,7 @@ class Losses:
     ) -> None:
         powers = torch.arange(2, 0, -1, device=graph.sizes.device)
         self.counts = (graph.sizes.unsqueeze(1) ** powers).sum(0, dtype=torch.double)
-        is_padded = options.normalize == "padded"
-        largest = graph.largest if is_padded else None
+        largest = graph.largest if options.normalize == "padded" else None
         self.rest = graph.batch_size, largest, options.normalize
         self.is_bce = options.link == "bce"
         self.dtype = torch.promote_types(dtype, torch.float)

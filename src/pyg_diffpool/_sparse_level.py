@@ -18,7 +18,6 @@ from pyg_diffpool._graph import SparseGraph, transpose
 from pyg_diffpool._level import (
     RESOLUTION,
     Level,
-    add_scaled_,
     divide,
     loss_gradients,
     softmax,
@@ -119,11 +118,10 @@ class _SparseLevel(Operation):
     ) -> tuple[Tensor, ...]:
         _, dtype, _, ptr, *_ = rest
         (n, c), k, b = x.shape, logits.size(1), ptr.numel() - 1
-        buffer = n, align(c, x.dtype) + 2 * align(k, x.dtype)
-        shapes = (b, k, c), (b, k, k), (n, k), (), (), (b, k, k), buffer, ()
-        others = {3: dtype, 4: dtype, 7: torch.double}
-        dtypes = dict.fromkeys(range(8), x.dtype) | others
-        return tuple(x.new_empty(s, dtype=dtypes[i]) for i, s in enumerate(shapes))
+        new, width = x.new_empty, align(c, x.dtype) + 2 * align(k, x.dtype)
+        losses = (new((), dtype=dtype) for _ in range(2))
+        level = new(b, k, c), new(b, k, k), new(n, k), *losses, new(b, k, k)
+        return *level, new(n, width), new((), dtype=torch.double)
 
     @staticmethod
     def plain(
@@ -315,7 +313,7 @@ def _gradient_blocks(
     if d_adj is not None:
         to_y[...] = d_adj
     to_y.diagonal(dim1=1, dim2=2).sub_(rate)
-    add_scaled_(to_s, gram, rate, 2)
+    to_s.add_(gram * rate, alpha=2)
     if d_gram is not None:
         to_s += d_gram + d_gram.mT
     return blocks
