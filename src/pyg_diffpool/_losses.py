@@ -24,23 +24,24 @@ PROBABILITY_FLOOR = 1e-7
 _SAFE = 1e-15, 1e15  # float32 norms whose squares are in float32's range
 
 
-def frobenius(matrix: Tensor) -> Tensor:
-    """The norm of a dense matrix, `[]`, float64, without gradient.
+def frobenius(entries: Tensor) -> Tensor:
+    """The norm of all entries, `[]`, float64, without gradient.
 
-    On a CPU by rows: one over ten million float32 entries loses three of seven digits,
-    and a float64 copy takes its memory.
+    Those of a dense matrix on a CPU by rows: one norm over ten million float32 entries
+    loses three of seven digits, and a float64 copy takes its memory.
     """
-    if matrix.dtype == torch.float and _modes.may_read_values(matrix):
-        rows = torch.linalg.vector_norm(matrix, dim=-1)
+    is_matrix = entries.dim() > 1 and _modes.may_read_values(entries)
+    if is_matrix and entries.dtype == torch.float:
+        rows = torch.linalg.vector_norm(entries, dim=-1)
         norm: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
         if _SAFE[0] < norm.item() < _SAFE[1]:
             return norm
-    norm = torch.linalg.vector_norm(matrix, dtype=torch.double)
+    norm = torch.linalg.vector_norm(entries, dtype=torch.double)
     return norm
 
 
 def expanded_norm(
-    adj_norm: Tensor,  # [], float64
+    adj: Tensor,  # [B, M, M], or its entries [E]
     pooled_adj: Tensor,  # [B, K, K]
     gram: Tensor,  # [B, K, K]
     exact: Callable[[], Tensor],
@@ -48,11 +49,13 @@ def expanded_norm(
     """The norm from what pooling has at hand, `[]`, float64, without gradient.
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
-    is left `exact` gives the norm; the gradient suffers no such loss.
+    is left, or nobody may look, `exact` gives it; the gradient suffers no such loss.
     """
+    if not _modes.may_read_values(gram):
+        return exact()
     # Numbers take less time than tensors.
     trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double).item()
-    a, g = adj_norm.item(), frobenius(gram).item()
+    a, g = frobenius(adj).item(), frobenius(gram).item()
     scale = a * a + g * g
     square = scale - 2 * trace
     if square < CANCELLATION * scale:

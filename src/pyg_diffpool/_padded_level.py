@@ -76,10 +76,7 @@ class _PaddedLevel(Operation):
         def exact() -> Tensor:
             return frobenius(torch.baddbmm(adj, s, s.mT, alpha=-1))
 
-        if _modes.may_read_values(adj):
-            norm = expanded_norm(frobenius(adj), out_adj, gram, exact)
-        else:
-            norm = exact()
+        norm = expanded_norm(adj, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
         return s.mT @ x, out_adj, s, *losses, gram, y, norm
 

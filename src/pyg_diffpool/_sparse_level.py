@@ -104,11 +104,7 @@ class _SparseLevel(Operation):
             for part, width in zip(pooled, (c, k, k), strict=True)
         )
         exact = partial(_exact_norm, value, s, ragged, indices)
-        if _modes.may_read_values(gram):
-            adj_norm = torch.linalg.vector_norm(value, dtype=torch.double)
-            norm = expanded_norm(adj_norm, out_adj, gram, exact)
-        else:
-            norm = exact()
+        norm = expanded_norm(value, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
         return out_x, out_adj, s, *losses, gram, buffer, norm
 
