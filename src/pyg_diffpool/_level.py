@@ -164,11 +164,9 @@ def divide(
     entropy: Tensor,  # [], float64
     divisors: Tensor,  # [2], float64
     dtype: torch.dtype,
-) -> Iterator[Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Both losses, `[]`, over what divides them."""
-    for total, divisor in zip((norm, entropy), divisors.unbind(), strict=True):
-        out = total.new_empty((), dtype=dtype) if _modes.takes_kernels(total) else None
-        yield torch.div(total, divisor, out=out).to(dtype)
+    return (norm / divisors[0]).to(dtype), (entropy / divisors[1]).to(dtype)
 
 
 def loss_gradients(

@@ -150,8 +150,8 @@ class Losses:
         options: Any,  # `normalize`, `link` and `sync_losses` of `diff_pool`
         dtype: torch.dtype,  # of the features
     ) -> None:
-        powers = torch.arange(2, 0, -1, device=graph.sizes.device)
-        self.counts = (graph.sizes.unsqueeze(1) ** powers).sum(0, dtype=torch.double)
+        sizes = graph.sizes
+        self.counts = torch.stack([sizes * sizes, sizes]).sum(1, dtype=torch.double)
         largest = graph.largest if options.normalize == "padded" else None
         self.rest = graph.batch_size, largest, options.normalize
         self.is_bce = options.link == "bce"

@@ -88,9 +88,9 @@ LIMITS = [
     ("sparse", True, 19),
     ("padded", True, 11),
     ("as PyG", True, 8),
-    ("sparse", False, 94),
-    ("padded", False, 41),
-    ("as PyG", False, 36),
+    ("sparse", False, 96),
+    ("padded", False, 43),
+    ("as PyG", False, 38),
 ]
 
 
