@@ -21,19 +21,24 @@ from pyg_diffpool._level import CANCELLATION, Level
 from pyg_diffpool._minibatch import MiniBatch
 
 PROBABILITY_FLOOR = 1e-7
+_ROW = 1024  # entries
 _SAFE = 1e-15, 1e15  # float32 norms whose squares are in float32's range
 
 
 def frobenius(entries: Tensor) -> Tensor:
     """The norm of all entries, `[]`, float64, without gradient.
 
-    Those of a dense matrix on a CPU by rows: one norm over ten million float32 entries
+    On a CPU by rows, or parts of a list: one norm over ten million float32 entries
     loses three of seven digits, and a float64 copy takes its memory.
     """
-    is_matrix = entries.dim() > 1 and _modes.may_read_values(entries)
-    if is_matrix and entries.dtype == torch.float:
-        rows = torch.linalg.vector_norm(entries, dim=-1)
-        norm: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
+    if entries.dtype == torch.float and _modes.may_read_values(entries):
+        if entries.dim() == 1:
+            end = entries.numel() // _ROW * _ROW
+            parts = torch.linalg.vector_norm(entries[:end].view(-1, _ROW), dim=-1)
+            parts = torch.cat([parts, entries[end:]])
+        else:
+            parts = torch.linalg.vector_norm(entries, dim=-1)
+        norm: Tensor = torch.linalg.vector_norm(parts, dtype=torch.double)
         if _SAFE[0] < norm.item() < _SAFE[1]:
             return norm
     norm = torch.linalg.vector_norm(entries, dtype=torch.double)
