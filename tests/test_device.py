@@ -8,7 +8,20 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch_geometric.data import Batch
 from torch_geometric.nn import GCN, GIN, GraphSAGE
 
-from graphs import BACKENDS, ZOO, flat, layer_arguments, leaves, pad, pool, sample
+from graphs import (
+    BACKENDS,
+    RESULTS,
+    ZOO,
+    flat,
+    gradients,
+    layer_arguments,
+    leaves,
+    pad,
+    padded,
+    pool,
+    sample,
+    total,
+)
 from pyg_diffpool import DiffPoolNet, _modes, dense_diff_pool, diff_pool
 
 FIELDS = ["x", "adj", "mask", "assignment", "link_loss", "entropy_loss"]
@@ -61,6 +74,24 @@ def test_the_sparse_backend_reads_nothing_and_gives_the_same(name, request):
         with _disable_current_modes():  # which compares by reading
             for value, field in zip(found, fields, strict=True):
                 torch.testing.assert_close(value, getattr(expected, field))
+
+
+@pytest.mark.parametrize("form", [flat, padded])
+@pytest.mark.parametrize("name", ZOO)
+def test_results_and_gradients_are_those_of_a_cpu(name, form, monkeypatch):
+    given = leaves(form(ZOO[name]))
+    if form is padded:
+        apart = ~given["mask"]
+        given["x"].data[apart] = given["s"].data[apart] = torch.nan
+        given["adj"].data[apart] = torch.nan
+
+    def everything():
+        out = diff_pool(**given)
+        return [getattr(out, r) for r in RESULTS], gradients(total(out), given)
+
+    expected = everything()
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
+    torch.testing.assert_close(everything(), expected)
 
 
 @pytest.mark.usefixtures("unreadable")

@@ -54,7 +54,7 @@ def pool_edge_features(
         sparse = graph.sparse
         if sparse.order is not None:
             attr = attr.index_select(0, sparse.order)
-        out = _pool_edges(attr, s, sparse.ptr, *sparse.pattern())
+        out = _pool_edges(attr, s, sparse.ptr, *sparse.pattern)
     else:
         out = _pool_blocks(attr, s)
     return _divide(out, pooled_adj) if mean else out
@@ -85,7 +85,7 @@ class _PoolEdges(Operation):
     def forward(attr: Tensor, s: Tensor, ptr: Tensor, *indices: Any) -> Tensor:
         k = s.size(1)
         out = s.new_empty(ptr.numel() - 1, k, k, attr.size(1))
-        ragged = Ragged(ptr)
+        ragged = Ragged(ptr, s.size(0))
         for d, value in enumerate(attr.t().contiguous()):
             out[..., d] = ragged.contract(s, spmm(value, s, False, *indices))
         return out
@@ -93,14 +93,14 @@ class _PoolEdges(Operation):
     @staticmethod
     def plain(attr: Tensor, s: Tensor, ptr: Tensor, *indices: Any) -> Tensor:
         sums = (spmm(value, s, False, *indices) for value in attr.unbind(1))
-        ragged = Ragged(ptr)
+        ragged = Ragged(ptr, s.size(0))
         return torch.stack([ragged.contract(s, y) for y in sums], -1)
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
         (attr, s, ptr, *indices), _, _, (grad,) = saved
         assert grad is not None
-        ragged, values = Ragged(ptr), attr.t().contiguous()
+        ragged, values = Ragged(ptr, s.size(0)), attr.t().contiguous()
         d_values, d_s = torch.empty_like(values), torch.zeros_like(s)
         for d, (value, d_adj) in enumerate(zip(values, grad.unbind(-1), strict=True)):
             back, ahead = ragged.expand(s, d_adj), ragged.expand(s, d_adj.mT)

@@ -4,9 +4,10 @@ One `SparseGraph` is made per mini-batch from the edges as they come and serves 
 layer and the pooling: rows sorted, repeated edges summed, the transpose found once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +19,23 @@ from pyg_diffpool._checks import ascends_within, check_range
 from pyg_diffpool._modes import kernel, without_autocast
 from pyg_diffpool._sparse import Indices, csr, edge_products, spmm
 
+T = TypeVar("T")
 _FEW = 2**15  # nodes
+
+
+def kept(method: Callable[[Any], T]) -> T:
+    """A property computed once, without gradient once more: a `cached_property`.
+
+    The lock of that in Python 3.10 and 3.11 is none that `torch.compile` can trace.
+    """
+
+    def get(self: Any) -> Any:
+        name = f"_{method.__name__}_{torch.is_grad_enabled()}"
+        if not hasattr(self, name):
+            setattr(self, name, method(self))
+        return getattr(self, name)
+
+    return cast(T, property(get, doc=method.__doc__))
 
 
 @dataclass(eq=False)
@@ -36,24 +53,19 @@ class SparseGraph:
     weight: Tensor | None  # [E]; `None` is ones
     ptr: Tensor  # [B + 1], graph b holds the nodes ptr[b]:ptr[b + 1]
     order: Tensor | None = None  # [E]
-    symmetric: Tensor | None = None  # [], boolean, on the CPU
-    _narrow: tuple[Tensor, Tensor] | None = None
+    symmetric: Tensor | None = None  # [], boolean, on the CPU; `None` is unknown
     _values: Tensor | None = None
-    _indices: Indices | None = None
-    _pattern: Indices | None = None
 
+    @kept
     def compressed(self) -> tuple[Tensor, Tensor]:
         """`crow` and `col` as kernels want them.
 
         On a CPU that is int32 where it suffices: products take 0.7 to 0.9 of the time.
         """
-        if self._narrow is None:
-            pair = self.crow, self.col
-            small = max(self.crow.numel(), self.col.numel()) < 2**31
-            if _modes.may_read_values(self.col) and small:
-                pair = self.crow.int(), self.col.int()
-            self._narrow = pair
-        return self._narrow
+        small = max(self.crow.numel(), self.col.numel()) < 2**31
+        if _modes.may_read_values(self.col) and small:
+            return self.crow.int(), self.col.int()
+        return self.crow, self.col
 
     def values(self, dtype: torch.dtype) -> Tensor:
         """The entries of A, `[E]`, with the gradient of the weights."""
@@ -64,36 +76,27 @@ class SparseGraph:
                 self._values = self.weight.to(dtype).contiguous()
         return self._values
 
-    def square_sum(self) -> Tensor:
-        r""":math:`\|A\|_F^2`, `[]`, float64, without gradient."""
-        if self.weight is None:
-            return self.row.new_full((), self.row.numel(), dtype=torch.double)
-        return self.weight.detach().double().square().sum()
-
+    @kept
     def is_symmetric(self) -> Tensor:
         """Whether A is its own transpose, told where that is cheap, else `False`."""
-        if self.symmetric is None:
-            told = self.weight is None and _modes.may_read_values(self.col)
-            told = told and _is_symmetric(*self.compressed())
-            self.symmetric = torch.tensor(told, device="cpu")
-        return self.symmetric
+        if self.symmetric is not None:
+            return self.symmetric
+        told = self.weight is None and _modes.may_read_values(self.col)
+        told = told and _is_symmetric(*self.compressed)
+        return torch.tensor(told, device="cpu")
 
+    @kept
     def indices(self) -> Indices:
         """Those of A and of its transpose."""
-        if self._indices is None:
-            if _modes.may_read_values(self.col) and bool(self.is_symmetric()):
-                pair = self.compressed()
-                self._indices = Indices(*pair, *pair, None)
-            else:
-                self._indices = self.pattern()
-        return self._indices
+        if _modes.may_read_values(self.col) and bool(self.is_symmetric):
+            return Indices(*self.compressed, *self.compressed, None)
+        return self.pattern
 
+    @kept
     def pattern(self) -> Indices:
         """The same for a matrix with other values, which need the transpose's order."""
-        if self._pattern is None:
-            crow, col = self.compressed()
-            self._pattern = Indices(crow, col, *transpose(self.row, col, crow))
-        return self._pattern
+        crow, col = self.compressed
+        return Indices(crow, col, *transpose(self.row, col, crow))
 
     def stays_within(self, batch: Tensor) -> bool:
         """Whether every edge ends in the graph it starts in, `batch` `[N]`.
@@ -109,11 +112,11 @@ class SparseGraph:
 
     def mm(self, x: Tensor, transposed: bool = False) -> Tensor:
         r""":math:`A X` or :math:`A^\top X`, `[N, C]`."""
-        return spmm(self.values(x.dtype), x, transposed, *self.indices())
+        return spmm(self.values(x.dtype), x, transposed, *self.indices)
 
     def edge_products(self, left: Tensor, right: Tensor) -> Tensor:
         r""":math:`L_i \cdot R_j` for every edge from i to j, `[E]`."""
-        return edge_products(left, right, *self.pattern())
+        return edge_products(left, right, *self.pattern)
 
 
 def batch_pointer(batch: Tensor | None, batch_size: int | None, like: Tensor) -> Tensor:
@@ -189,17 +192,18 @@ def _sort_edges(
         check_range(edge_index, num_nodes)
     row, col = edge_index
     key = torch.add(col, row, alpha=num_nodes)
-    edge = order = torch.arange(key.numel(), device=key.device)
-    if not (_modes.may_read_values(key) and bool((key.diff() > 0).all())):
+    first = torch.arange(key.numel(), device=key.device)
+    if _modes.may_read_values(key) and bool((key.diff() > 0).all()):
+        order = first.clone()
+    else:
         key, order = torch.sort(key, stable=True)
-    is_first = torch.ones_like(key, dtype=torch.bool)
-    torch.ne(key[1:], key[:-1], out=is_first[1:])
-    first = (edge * is_first).cummax(0).values
-    count = torch.zeros_like(edge).index_add(0, first, torch.ones_like(edge))
+    first[1:].mul_(key[1:] != key[:-1])
+    first = first.cummax(0).values
+    count = torch.zeros_like(key).index_add_(0, first, torch.ones_like(key))
     row, col = row[order], col[order]
     nodes = torch.arange(num_nodes + 1, device=row.device)
     crow = torch.searchsorted(row, nodes)  # safe if a row is out of range
-    told = _modes.may_read_values(edge_index) and bool(is_first.all())
+    told = _modes.may_read_values(edge_index) and bool((count > 0).all())
     told = told and _is_symmetric(crow, col)
     symmetric = torch.tensor(told, device="cpu")
     return row, col, crow, order, first, count.to(dtype), symmetric
@@ -215,8 +219,7 @@ def _fake_transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, ...
 )
 def transpose(row: Tensor, col: Tensor, crow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Row pointer and columns of the transpose, and the order of its entries."""
-    order = torch.argsort(col, stable=True)
-    ends = col.index_select(0, order)
+    ends, order = torch.sort(col, stable=True)
     crow_t = _compress(ends.to(row.dtype), crow.numel() - 1).to(crow.dtype)
     return crow_t, row.index_select(0, order).to(col.dtype), order
 

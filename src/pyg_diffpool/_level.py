@@ -46,10 +46,9 @@ def cluster_mask(
     num_clusters: int | Tensor | None,  # [B]
 ) -> Tensor:
     """Which clusters exist, `[B, K]`: those within the budget, none without nodes."""
-    there_are = sizes > 0
     if num_clusters is None:
-        return there_are.unsqueeze(-1).repeat(1, k)
-    budget = there_are * num_clusters
+        return sizes.unsqueeze(-1).expand(-1, k) > 0
+    budget = (sizes > 0) * num_clusters
     return torch.arange(k, device=sizes.device) < budget.unsqueeze(-1)
 
 
@@ -92,7 +91,6 @@ def to_logits(
 
 def softmax_with_entropy(
     logits: Tensor,  # [..., K]
-    out: Tensor | None = None,  # [..., K]
 ) -> tuple[Tensor, Tensor]:
     r""":math:`P`, `[..., K]`, and :math:`-\sum_k P_k \log P_k`, `[...]`.
 
@@ -100,23 +98,32 @@ def softmax_with_entropy(
     """
     dtype = torch.promote_types(logits.dtype, torch.float)
     log_p = logits.log_softmax(-1, dtype=dtype)
-    p = torch.exp(log_p, out=out)
-    lowest = math.log(torch.finfo(dtype).tiny)
-    if out is None:  # not `vecdot`, which autocast takes to half precision
-        return p, -(p * log_p.clamp(min=lowest)).sum(-1)
-    finite = log_p.clamp_(min=lowest)
-    return p, -torch.linalg.vecdot(p, finite)
+    p = log_p.exp()
+    # Not `vecdot`, which autocast takes to half precision.
+    return p, -(p * log_p.clamp(min=math.log(torch.finfo(dtype).tiny))).sum(-1)
 
 
-def softmax_into(s: Tensor, logits: Tensor) -> Tensor:
-    """Fill in the softmax; the entropy of each row `[R]`."""
-    parts = []
-    for rows, out in _row_blocks(logits, s):
-        p, entropy = softmax_with_entropy(rows, out if out.dtype.itemsize > 2 else None)
-        if p is not out:
-            out.copy_(p)
-        parts.append(entropy)
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def softmax(
+    logits: Tensor,  # [..., K]
+    mask: Tensor | None,  # [...]
+) -> tuple[Tensor, Tensor]:
+    """S, 0 where masked, and the summed entropy `[]`, float64; without gradient."""
+    if not _modes.may_read_values(logits):  # in few launches
+        p = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float))
+        p = p if mask is None else torch.where(mask.unsqueeze(-1), p, 0.0)
+        return p.to(logits.dtype), torch.special.entr(p).sum(dtype=torch.double)
+    s, parts = logits.new_empty(logits.shape), []
+    lowest = math.log(torch.finfo(s.dtype).tiny)
+    for rows, p in _row_blocks(logits, s):
+        log_p = rows.log_softmax(-1)
+        torch.exp(log_p, out=p)
+        parts.append(torch.linalg.vecdot(p, log_p.clamp_(min=lowest)))
+    negative = torch.cat(parts)
+    if mask is not None:
+        hidden = ~mask
+        s.masked_fill_(hidden.unsqueeze(-1), 0)
+        negative.masked_fill_(hidden.flatten(), 0)
+    return s, 0.0 - negative.sum(dtype=torch.double)  # no -0.0
 
 
 def softmax_backward(
@@ -130,10 +137,8 @@ def softmax_backward(
         out += d_s
     tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
     for grad, p in _row_blocks(out, s):
-        if isinstance(d_entropy, Tensor):
-            grad.addcmul_(p.clamp_min(tiny).log_(), d_entropy, value=-1)
-        elif d_entropy is not None:
-            grad.sub_(p.clamp_min(tiny).log_(), alpha=d_entropy)
+        if d_entropy is not None:
+            grad -= p.clamp_min(tiny).log_().mul_(d_entropy)
         result = torch._softmax_backward_data(grad, p, -1, p.dtype)
         if result.numel() == out.numel():
             return result.view(out.shape)
@@ -155,40 +160,28 @@ def _row_blocks(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def divide(
-    norm: Tensor, entropy: Tensor, divisors: Tensor, dtype: torch.dtype
+    norm: Tensor,  # [], float64
+    entropy: Tensor,  # [], float64
+    divisors: Tensor,  # [2], float64
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """Both losses, `[]`, over what divides them, `[2]`."""
-    link_loss = norm / divisors[0]
-    entropy_loss = entropy.sum(dtype=torch.double) / divisors[1]
-    return link_loss.to(dtype), entropy_loss.to(dtype)
+    """Both losses, `[]`, over what divides them."""
+    return (norm / divisors[0]).to(dtype), (entropy / divisors[1]).to(dtype)
 
 
 def loss_gradients(
-    norm: Tensor,
-    divisors: Tensor,
+    norm: Tensor,  # [], float64
+    divisors: Tensor,  # [2], float64
     d_link: Tensor | None,
     d_entropy: Tensor | None,
-    dtype: torch.dtype,
 ) -> tuple[Tensor | float, Tensor | float | None]:
     """:math:`r` and :math:`d_H`, `[]`; plain numbers where values may be read."""
-    rate: Any = 0.0
-    down: Any = None if d_entropy is None else d_entropy / divisors[1]
     if not _modes.may_read_values(norm):
+        rate: Any = 0.0
         if d_link is not None:
-            rate = d_link / (norm * divisors[0])
-            rate = rate.masked_fill(norm == 0, 0).to(dtype)
-        return rate, None if down is None else down.to(dtype)
-    if d_link is not None:
-        length = norm.item() * divisors[0].item()
-        rate = 0.0 * length if length == 0 else d_link.item() / length
-    return rate, None if down is None else down.item()
-
-
-def gram_gradient(
-    gram: Tensor,  # [B, K, K]
-    rate: Tensor | float,  # []
-    d_gram: Tensor | None,  # [B, K, K]
-) -> Tensor:
-    """By what S is multiplied in its gradient, `[B, K, K]`."""
-    out = gram * (2 * rate)
-    return out if d_gram is None else out + d_gram + d_gram.mT
+            rate = (d_link / (norm * divisors[0])).masked_fill(norm == 0, 0)
+        return rate, None if d_entropy is None else d_entropy / divisors[1]
+    links, nodes = divisors.tolist()
+    length = norm.item() * links
+    rate = 0.0 if d_link is None or length == 0 else d_link.item() / length
+    return rate, None if d_entropy is None else d_entropy.item() / nodes

@@ -21,26 +21,32 @@ from pyg_diffpool._level import CANCELLATION, Level
 from pyg_diffpool._minibatch import MiniBatch
 
 PROBABILITY_FLOOR = 1e-7
+_ROW = 1024  # entries
 _SAFE = 1e-15, 1e15  # float32 norms whose squares are in float32's range
 
 
-def frobenius(matrix: Tensor) -> Tensor:
-    """The norm of a dense matrix, `[]`, float64, without gradient.
+def frobenius(entries: Tensor) -> Tensor:
+    """The norm of all entries, `[]`, float64, without gradient.
 
-    On a CPU by rows: one over ten million float32 entries loses three of seven digits,
-    and a float64 copy takes its memory.
+    On a CPU by rows, or parts of a list: one norm over ten million float32 entries
+    loses three of seven digits, and a float64 copy takes its memory.
     """
-    if matrix.dtype == torch.float and _modes.may_read_values(matrix):
-        rows = torch.linalg.vector_norm(matrix, dim=-1)
-        norm: Tensor = torch.linalg.vector_norm(rows, dtype=torch.double)
+    if entries.dtype == torch.float and _modes.may_read_values(entries):
+        if entries.dim() == 1:
+            end = entries.numel() // _ROW * _ROW
+            parts = torch.linalg.vector_norm(entries[:end].view(-1, _ROW), dim=-1)
+            parts = torch.cat([parts, entries[end:]])
+        else:
+            parts = torch.linalg.vector_norm(entries, dim=-1)
+        norm: Tensor = torch.linalg.vector_norm(parts, dtype=torch.double)
         if _SAFE[0] < norm.item() < _SAFE[1]:
             return norm
-    norm = torch.linalg.vector_norm(matrix, dtype=torch.double)
+    norm = torch.linalg.vector_norm(entries, dtype=torch.double)
     return norm
 
 
 def expanded_norm(
-    adj_square: Tensor,  # [], float64
+    adj: Tensor,  # [B, M, M], or its entries [E]
     pooled_adj: Tensor,  # [B, K, K]
     gram: Tensor,  # [B, K, K]
     exact: Callable[[], Tensor],
@@ -48,21 +54,26 @@ def expanded_norm(
     """The norm from what pooling has at hand, `[]`, float64, without gradient.
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
-    is left `exact` gives the norm; the gradient suffers no such loss.
+    is left, or nobody may look, `exact` gives it; the gradient suffers no such loss.
     """
-    trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double)
-    parts = adj_square, trace, frobenius(gram).square()
-    a, t, g = (part.item() for part in parts)  # numbers take less time than tensors
-    square = a - 2 * t + g
-    if square < CANCELLATION * (a + g):
+    if not _modes.may_read_values(gram):
+        return exact()
+    # Numbers take less time than tensors.
+    trace = pooled_adj.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.double).item()
+    a, g = frobenius(adj).item(), frobenius(gram).item()
+    scale = a * a + g * g
+    square = scale - 2 * trace
+    if square < CANCELLATION * scale:
         return exact()
     return torch.tensor(math.sqrt(square), dtype=torch.double, device=gram.device)
 
 
-def root(square: Tensor, resolution: Tensor | float = 0.0) -> Tensor:
+def root(square: Tensor, resolution: Tensor | float | None = None) -> Tensor:
     """The square root; 0 with gradient 0 where there is nothing but rounding."""
-    positive = ~(square <= resolution) | square.isinf()  # NaN stays NaN
-    return torch.where(positive, square, 1.0).sqrt() * positive
+    if resolution is None:
+        resolution = torch.finfo(square.dtype).tiny
+    is_zero = square < resolution  # NaN stays NaN
+    return torch.where(is_zero, 1.0, square).sqrt().masked_fill(is_zero, 0)
 
 
 def padded_bce(
@@ -144,10 +155,9 @@ class Losses:
         options: Any,  # `normalize`, `link` and `sync_losses` of `diff_pool`
         dtype: torch.dtype,  # of the features
     ) -> None:
-        wide = graph.sizes.double()
-        self.counts = torch.stack([wide.dot(wide), wide.sum()])
-        is_padded = options.normalize == "padded"
-        largest = graph.largest if is_padded else None
+        sizes = graph.sizes
+        self.counts = torch.stack([sizes * sizes, sizes]).sum(1, dtype=torch.double)
+        largest = graph.largest if options.normalize == "padded" else None
         self.rest = graph.batch_size, largest, options.normalize
         self.is_bce = options.link == "bce"
         self.dtype = torch.promote_types(dtype, torch.float)

@@ -4,9 +4,8 @@ PyG's sparse tensors are transposed (`adj_t`: rows are targets), its edge lists 
 (`edge_index[0]` are sources), and a dense `adj[b, i, j]` is the edge from `i` to `j`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,27 +14,11 @@ from torch_geometric.typing import Adj
 from torch_geometric.utils import is_sparse, to_edge_index
 
 from pyg_diffpool import _checks, _modes
-from pyg_diffpool._graph import SparseGraph, batch_pointer, make_graph
+from pyg_diffpool._graph import SparseGraph, batch_pointer, kept, make_graph
 from pyg_diffpool.padding import to_flat
 
-T = TypeVar("T")
 # `[2, E]`, weights `[E]` or `None` where all are 1, features `[E, D]` or `None`.
 EdgeList = tuple[Tensor, Tensor | None, Tensor | None]
-
-
-def kept(method: Callable[[Any], T]) -> T:
-    """A property computed once, without gradient once more: a `cached_property`.
-
-    The lock of that in Python 3.10 and 3.11 is none that `torch.compile` can trace.
-    """
-
-    def get(self: Any) -> Any:
-        name = f"_{method.__name__}_{torch.is_grad_enabled()}"
-        if not hasattr(self, name):
-            setattr(self, name, method(self))
-        return getattr(self, name)
-
-    return cast(T, property(get, doc=method.__doc__))
 
 
 def is_dense(adj: Adj, x: Tensor) -> bool:
@@ -177,7 +160,7 @@ class PaddedGraph(_Form):
         if self.mask is None:
             return self.given
         real = self.mask.unsqueeze(1) & self.mask.unsqueeze(2)
-        return self.given.masked_fill(~real, 0)
+        return torch.where(real, self.given, 0.0)
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, *]` to the rows of real nodes, `[R, *]`."""
@@ -194,7 +177,7 @@ class PaddedGraph(_Form):
     def zeroed(self, x: Tensor) -> Tensor:
         """`[B, M, C]` with zeros for padding."""
         mask = self.mask
-        return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
+        return x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)
 
     @kept
     def nodes(self) -> Tensor:

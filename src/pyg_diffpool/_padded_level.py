@@ -14,10 +14,9 @@ from pyg_diffpool import _engine, _modes
 from pyg_diffpool._level import (
     Level,
     divide,
-    gram_gradient,
     loss_gradients,
+    softmax,
     softmax_backward,
-    softmax_into,
     softmax_with_entropy,
 )
 from pyg_diffpool._losses import expanded_norm, frobenius, root
@@ -40,14 +39,15 @@ def padded_level(
     dtype: torch.dtype,  # of the losses
     hides: bool = True,  # what A has in padding, where the level looks at the mask
 ) -> Level:
-    """Pool every graph of a padded mini-batch; compilers fuse the plain formula."""
+    """Pool every graph of a padded mini-batch; compilers fuse the plain formula.
+
+    But for a level that looks at the mask, x is 0 in padding.
+    """
     mask = None if mask is None else mask.contiguous()
     rest = logits, mask, divisors, dtype
     if looks_at_mask(x, logits):
         gradient = needs_gradient(x, adj, logits)
         return Level(*_level_by_kernels(x, adj, *rest, gradient, hides))
-    if mask is not None:
-        x = x.masked_fill(~mask.unsqueeze(-1), 0)
     is_plain = x.dtype.itemsize < 4 or is_autocast(x.device.type)
     return Level(*(_PaddedLevel.plain if is_plain else _level)(x, adj, *rest))
 
@@ -68,12 +68,7 @@ class _PaddedLevel(Operation):
     ) -> tuple[Tensor, ...]:
         """The level, and what the gradients want: Y and L."""
         divisors, dtype = rest
-        s = logits.new_empty(logits.shape, dtype=x.dtype)
-        entropy = softmax_into(s, logits).view(s.shape[:-1])
-        if mask is not None:
-            hidden = ~mask
-            s.masked_fill_(hidden.unsqueeze(-1), 0)
-            entropy.masked_fill_(hidden, 0)
+        s, entropy = softmax(logits, mask)
         y = adj @ s
         out_adj = s.mT @ y
         gram = s.mT @ s
@@ -81,10 +76,7 @@ class _PaddedLevel(Operation):
         def exact() -> Tensor:
             return frobenius(torch.baddbmm(adj, s, s.mT, alpha=-1))
 
-        if _modes.may_read_values(adj):
-            norm = expanded_norm(frobenius(adj).square(), out_adj, gram, exact)
-        else:
-            norm = exact()
+        norm = expanded_norm(adj, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
         return s.mT @ x, out_adj, s, *losses, gram, y, norm
 
@@ -94,15 +86,15 @@ class _PaddedLevel(Operation):
     ) -> tuple[Tensor, ...]:
         divisors, dtype = rest
         if mask is not None:  # also where padding is no number
-            logits = logits.masked_fill(~mask.unsqueeze(-1), 0)
+            logits = torch.where(mask.unsqueeze(-1), logits, 0.0)
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
         if mask is not None:
-            s = s.masked_fill(~mask.unsqueeze(-1), 0)
-            entropy = entropy.masked_fill(~mask, 0)
+            s = torch.where(mask.unsqueeze(-1), s, 0.0)
+            entropy = torch.where(mask, entropy, 0.0)
         residual = adj - s @ s.mT
         norm = root(residual.double().square().sum())
-        losses = divide(norm, entropy, divisors, dtype)
+        losses = divide(norm, entropy.sum(dtype=torch.double), divisors, dtype)
         return s.mT @ x, s.mT @ adj @ s, s, *losses, s.mT @ s
 
     @staticmethod
@@ -110,7 +102,7 @@ class _PaddedLevel(Operation):
         inputs, outputs, needs, grads = saved
         (x, adj, _, _, divisors, _), (s, y, gram, norm) = inputs, outputs
         d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
-        rate, down = loss_gradients(norm, divisors, d_link, d_entropy, s.dtype)
+        rate, down = loss_gradients(norm, divisors, d_link, d_entropy)
         inner = torch.zeros_like(gram) if d_adj is None else d_adj.clone()
         inner.diagonal(dim1=1, dim2=2).sub_(rate)
         t = s @ inner
@@ -121,7 +113,9 @@ class _PaddedLevel(Operation):
             out_adj = (rate * adj).baddbmm_(t, s.mT)
         if needs[2]:
             out_s = (y @ inner.mT).baddbmm_(adj.mT, t)
-            out_s.baddbmm_(s, gram_gradient(gram, rate, d_gram))
+            out_s.baddbmm_(s, gram * rate, alpha=2)
+            if d_gram is not None:
+                out_s.baddbmm_(s, d_gram + d_gram.mT)
             if d_x is not None:
                 out_s.baddbmm_(x, d_x.mT)
             out_s = softmax_backward(out_s, s, d_s, down)
@@ -146,9 +140,9 @@ class _PaddedLevelByKernels(Operation):
         x: Tensor, adj: Tensor, logits: Tensor, mask: Tensor | None, *rest: Any
     ) -> tuple[Tensor, ...]:
         if mask is not None:
-            x = x.masked_fill(~mask.unsqueeze(-1), 0)
-            apart = ~(mask.unsqueeze(1) & mask.unsqueeze(2))
-            adj = adj.masked_fill(apart, 0) if rest[-1] else adj
+            x = torch.where(mask.unsqueeze(-1), x, 0.0)
+            real = mask.unsqueeze(1) & mask.unsqueeze(2)
+            adj = torch.where(real, adj, 0.0) if rest[-1] else adj
         out = _PaddedLevel.plain(x, adj, logits, mask, *rest[:2])
         return tuple(t if i == 2 else t.float() for i, t in enumerate(out))
 

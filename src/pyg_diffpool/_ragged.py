@@ -27,89 +27,116 @@ def align(width: int, dtype: torch.dtype) -> int:
 
 
 class Ragged:
-    """The blocks of a mini-batch, whose tiles are found once."""
+    """The blocks of a mini-batch, whose tiles are found once.
+
+    Rows are `[N, P]`, or as `spread` gives them, of which columns may be taken.
+    """
 
     def __init__(
         self,
         ptr: Tensor,  # [B + 1]
+        num_nodes: int,
+        graph: Tensor | None = None,  # [T], by `find_tiles`, as is
+        slot: Tensor | None = None,  # [N]
     ) -> None:
-        self.ptr = ptr
-        self._tiles: tuple[Tensor, Tensor] | None = None
+        self.ptr, self.num_nodes, self._tiles = ptr, num_nodes, (graph, slot)
 
-    def contract(
-        self,
-        left: Tensor,  # [N, P]
-        right: Tensor,  # [N, Q]
-    ) -> Tensor:
+    def contract(self, left: Tensor, right: Tensor) -> Tensor:
         """`left_b^T right_b` of every graph, `[B, P, Q]`; zeros for one of no nodes."""
-        if takes_kernels(left, right):
+        if left.dim() == 2 and takes_kernels(left, right):
             if self.ptr.numel() == 2:
                 return (left.t() @ right).unsqueeze(0)
-            if _is_grouped_mm_fast(left, right):
+            if _is_grouped_mm_fast(left) and _is_aligned(left) and _is_aligned(right):
                 offs = self.ptr[1:].int()
                 return torch.nn.functional.grouped_mm(left.t(), right, offs=offs)
-        graph, _ = self.tiles(left.size(0))
         tiled = self._to_tiles(right)
         products = (tiled if left is right else self._to_tiles(left)).mT @ tiled
         out = products.new_zeros(self.ptr.numel() - 1, *products.shape[1:])
-        return out.index_add(0, graph, products)
+        return out.index_add_(0, self._find_tiles()[0], products)
 
     def expand(
         self,
-        left: Tensor,  # [N, P]
+        left: Tensor,
         blocks: Tensor,  # [B, P, Q]
     ) -> Tensor:
-        """`left_b blocks_b` of every graph, row by row, `[N, Q]`."""
+        """`left_b blocks_b` of every graph, `[N, Q]`, or spread where `left` is."""
+        if left.dim() == 3:
+            return left @ blocks.index_select(0, self._find_tiles()[0])
         if takes_kernels(left, blocks):
             if self.ptr.numel() == 2:
                 return left @ blocks[0]
             if not _is_aligned(blocks):
                 blocks = blocks.contiguous()
-            if _is_grouped_mm_fast(left, blocks):
+            if _is_grouped_mm_fast(left) and _is_aligned(left) and _is_aligned(blocks):
                 offs = self.ptr[1:].int()
                 return torch.nn.functional.grouped_mm(left, blocks, offs=offs)
-        graph, slot = self.tiles(left.size(0))
-        parts = self._to_tiles(left) @ blocks.index_select(0, graph)
-        return parts.flatten(0, 1).index_select(0, slot)
+        return self.collect(self.expand(self._to_tiles(left), blocks))
 
-    def tiles(self, num_nodes: int) -> tuple[Tensor, Tensor]:
-        """The graph of every tile, `[T]`, and the row of every node among all, `[N]`.
+    def spread(self, rows: Tensor) -> Tensor:
+        """Rows `[N, P]` in the form in which most products are taken of them."""
+        if takes_kernels(rows) and takes_rows(rows, self.ptr):
+            return rows
+        return self._to_tiles(rows)
 
-        A tile holds `TILE` nodes of one graph. Those of graph b begin with the tile
-        `ptr[b] // TILE + b`, enough for its nodes whatever the sizes, so that none has
-        to be read back from the device: `T = N // TILE + B`, some of them empty.
-        """
-        if self._tiles is None:
-            b, ends = self.ptr.numel() - 1, self.ptr[1:]
-            index = torch.arange(num_nodes + b + 1, device=ends.device)
-            first = self.ptr // TILE + index[: b + 1]
-            tile, node = index[: num_nodes // TILE + b], index[:num_nodes]
-            graph = torch.searchsorted(first[1:], tile, right=True)
-            shift = first[:-1] * TILE - self.ptr[:-1]
-            slot = node + shift[torch.searchsorted(ends, node, right=True)]
-            self._tiles = graph, slot
-        return self._tiles
+    def collect(self, rows: Tensor) -> Tensor:
+        """`spread` backwards, `[N, P]`, contiguous."""
+        if rows.dim() == 2:
+            return rows.contiguous()
+        return rows.flatten(0, 1).index_select(0, self._find_tiles()[1])
+
+    def _find_tiles(self) -> tuple[Tensor, Tensor]:
+        graph, slot = self._tiles
+        if graph is None or slot is None:
+            graph, slot = self._tiles = find_tiles(self.ptr, self.num_nodes)
+        return graph, slot
 
     def _to_tiles(self, rows: Tensor) -> Tensor:
-        graph, slot = self.tiles(rows.size(0))
+        if rows.dim() == 3:
+            return rows
+        graph, slot = self._find_tiles()
         out = rows.new_zeros(graph.numel() * TILE, rows.size(1))
-        return out.index_copy(0, slot, rows).view(-1, TILE, rows.size(1))
+        return out.index_put_((slot,), rows).view(-1, TILE, rows.size(1))
 
 
-def _is_grouped_mm_fast(left: Tensor, right: Tensor) -> bool:
-    """Whether `grouped_mm` takes these operands and is the fastest way.
+def find_tiles(
+    ptr: Tensor,  # [B + 1]
+    num_nodes: int,
+) -> tuple[Tensor, Tensor]:
+    """The graph of every tile, `[T]`, and the row of every node among all, `[N]`.
+
+    A tile holds `TILE` nodes of one graph. Those of graph b begin with the tile
+    `ptr[b] // TILE + b`, enough for its nodes whatever the sizes, so that none has
+    to be read back from the device: `T = N // TILE + B`, some of them empty.
+    """
+    b = ptr.numel() - 1
+    index = torch.arange(num_nodes + b + 1, device=ptr.device)
+    first = ptr // TILE + index[: b + 1]
+    tile, node = index[: num_nodes // TILE + b], index[:num_nodes]
+    graph = torch.searchsorted(first[1:], tile, right=True)
+    behind = torch.sub(ptr, first, alpha=TILE)  # nodes before the rows of their tiles
+    return graph, node - behind[torch.searchsorted(ptr[1:], node, right=True)]
+
+
+def takes_rows(like: Tensor, ptr: Tensor) -> bool:
+    """Whether kernels take rows as they are, so that no tiles are wanted."""
+    # To a compiler the number of graphs may be unknown.
+    is_single = not torch.compiler.is_compiling() and ptr.numel() == 2
+    return is_single or _is_grouped_mm_fast(like)
+
+
+def _is_grouped_mm_fast(like: Tensor) -> bool:
+    """Whether `grouped_mm` takes such rows and is the fastest way.
 
     On CUDA all but bfloat16 on compute capability 9.0 and above is a loop with
     synchronisation, so tiles do better.
     """
     dtypes = torch.float32, torch.float16, torch.bfloat16
-    if not HAS_GROUPED_MM or left.size(0) == 0 or left.dtype not in dtypes:
+    if not HAS_GROUPED_MM or like.size(0) == 0 or like.dtype not in dtypes:
         return False
-    if left.is_cuda:
-        is_new = torch.cuda.get_device_capability() >= (9, 0)
-        if left.dtype != torch.bfloat16 or not is_new:
-            return False
-    return _is_aligned(left) and _is_aligned(right)
+    if not like.is_cuda:
+        return True
+    is_new = torch.cuda.get_device_capability() >= (9, 0)
+    return is_new and like.dtype == torch.bfloat16
 
 
 def _is_aligned(matrix: Tensor) -> bool:

@@ -19,10 +19,9 @@ from pyg_diffpool._level import (
     RESOLUTION,
     Level,
     divide,
-    gram_gradient,
     loss_gradients,
+    softmax,
     softmax_backward,
-    softmax_into,
     softmax_with_entropy,
 )
 from pyg_diffpool._losses import expanded_norm, root
@@ -34,7 +33,7 @@ from pyg_diffpool._modes import (
     needs_gradient,
     operation,
 )
-from pyg_diffpool._ragged import Ragged, align
+from pyg_diffpool._ragged import Ragged, align, find_tiles, takes_rows
 from pyg_diffpool._sparse import csr, edge_products, spmm
 
 
@@ -54,17 +53,18 @@ def sparse_level(
         return Level(*_level_by_kernels(x, value, logits, *rest))
     inputs = x, graph.values(x.dtype), logits, divisors, dtype
     symmetric: Tensor | None = None
-    indices: Sequence[Any] = *graph.compressed(), None, None, None
+    indices: Sequence[Any] = *graph.compressed, None, None, None
     if needs_gradient(*inputs) and not _modes.is_transformed():
-        symmetric, indices = graph.is_symmetric(), graph.indices()
-    rest = graph.square_sum(), symmetric, graph.ptr, *indices
-    return Level(*_level(*inputs, *rest))
+        symmetric, indices = graph.is_symmetric, graph.indices
+    ptr = graph.ptr
+    tiles = (None, None) if takes_rows(x, ptr) else find_tiles(ptr, x.size(0))
+    return Level(*_level(*inputs, symmetric, ptr, *tiles, *indices))
 
 
 class _SparseLevel(Operation):
     schema = (
         "sparse_level(Tensor x, Tensor value, Tensor logits, Tensor divisors, "
-        "ScalarType dtype, Tensor adj_square, Tensor? symmetric, Tensor ptr, "
+        "ScalarType dtype, Tensor? symmetric, Tensor ptr, Tensor? graph, Tensor? slot, "
         "Tensor crow, Tensor col, Tensor? crow_t, Tensor? col_t, Tensor? order_t) -> "
         "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
     )
@@ -78,9 +78,10 @@ class _SparseLevel(Operation):
         logits: Tensor,  # [N, K]
         divisors: Tensor,  # [2]
         dtype: torch.dtype,
-        adj_square: Tensor,  # []
         symmetric: Tensor | None,
         ptr: Tensor,  # [B + 1]
+        graph: Tensor | None,  # [T]
+        slot: Tensor | None,  # [N]
         *indices: Any,
     ) -> tuple[Tensor, ...]:
         """The level, and what the gradients want: `[X | Y | S]` and L.
@@ -89,25 +90,21 @@ class _SparseLevel(Operation):
         """
         (n, c), k, (crow, col) = x.shape, logits.size(1), indices[:2]
         c4, k4 = align(c, x.dtype), align(k, x.dtype)
-        s, ragged = x.new_empty(n, k), Ragged(ptr)
-        entropy = softmax_into(s, logits)
+        ragged = Ragged(ptr, n, graph, slot)
+        s, entropy = softmax(logits, None)
         new = x.new_empty if (c, k) == (c4, k4) else x.new_zeros
         buffer = new(n, c4 + 2 * k4)
         z, y, s4 = buffer.split([c4, k4, k4], 1)
         z[:, :c], s4[:, :k] = x, s
-        if k == k4:
-            s4 = s
-        torch.mm(csr(crow, col, value), s4, out=y)
-        pooled = ragged.contract(s4, buffer)[:, :k].split([c4, k4, k4], 2)
+        torch.mm(csr(crow, col, value), s if k == k4 else s4, out=y)
+        parts = ragged.spread(buffer)
+        pooled = ragged.contract(parts[..., -k4:], parts)[:, :k].split([c4, k4, k4], 2)
         out_x, out_adj, gram = (
             part[..., :width].clone(memory_format=torch.contiguous_format)
             for part, width in zip(pooled, (c, k, k), strict=True)
         )
-        exact = partial(_exact_norm, value, s, ragged, indices, adj_square)
-        if _modes.may_read_values(gram):
-            norm = expanded_norm(adj_square, out_adj, gram, exact)
-        else:
-            norm = exact()
+        exact = partial(_exact_norm, value, s, ragged, indices)
+        norm = expanded_norm(value, out_adj, gram, exact)
         losses = divide(norm, entropy, divisors, dtype)
         return out_x, out_adj, s, *losses, gram, buffer, norm
 
@@ -115,32 +112,32 @@ class _SparseLevel(Operation):
     def fake(
         x: Tensor, value: Tensor, logits: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        _, dtype, _, _, ptr, *_ = rest
+        _, dtype, _, ptr, *_ = rest
         (n, c), k, b = x.shape, logits.size(1), ptr.numel() - 1
-        buffer = n, align(c, x.dtype) + 2 * align(k, x.dtype)
-        shapes = (b, k, c), (b, k, k), (n, k), (), (), (b, k, k), buffer, ()
-        others = {3: dtype, 4: dtype, 7: torch.double}
-        dtypes = dict.fromkeys(range(8), x.dtype) | others
-        return tuple(x.new_empty(s, dtype=dtypes[i]) for i, s in enumerate(shapes))
+        new, width = x.new_empty, align(c, x.dtype) + 2 * align(k, x.dtype)
+        losses = (new((), dtype=dtype) for _ in range(2))
+        level = new(b, k, c), new(b, k, k), new(n, k), *losses, new(b, k, k)
+        return *level, new(n, width), new((), dtype=torch.double)
 
     @staticmethod
     def plain(
         x: Tensor, value: Tensor, logits: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        divisors, dtype, _, _, ptr, *indices = rest
+        divisors, dtype, _, ptr, graph, slot, *indices = rest
         p, entropy = softmax_with_entropy(logits)
         s = p.to(x.dtype)
         y = spmm(value, s, False, *indices)
-        ragged = Ragged(ptr)
-        pooled = ragged.contract(s, torch.cat([x, y, s], 1))
-        square = value.double().square().sum()
-        norm = _exact_norm(value, s, ragged, indices, square)
+        ragged = Ragged(ptr, x.size(0), graph, slot)
+        parts = ragged.spread(torch.cat([x, y, s], 1))
+        pooled = ragged.contract(parts[..., -s.size(1) :], parts)
+        norm = _exact_norm(value, s, ragged, indices)
+        entropy = entropy.sum(dtype=torch.double)
         out_x, out_adj, gram = pooled.split([x.size(1), *2 * [s.size(1)]], 2)
         return out_x, out_adj, s, *divide(norm, entropy, divisors, dtype), gram
 
     @staticmethod
     def gradients(saved: Saved) -> Gradients:
-        (x, value, _, divisors, _, _, *where), kept, needs, grads = saved
+        (x, value, _, divisors, _, *where), kept, needs, grads = saved
         s, buffer, gram, norm = kept
         given = buffer, s, value, gram, norm, divisors, x.size(1), needs[:3]
         return tuple(_gradients(*given, *where, *grads))
@@ -178,7 +175,7 @@ class _SparseLevelByKernels(Operation):
         divisors, dtype, _, ptr, row, col, crow = rest
         value = x.new_ones(row.numel()) if value is None else value
         indices = crow, col, *transpose(row, col, crow)
-        given = divisors, dtype, None, None, ptr, *indices
+        given = divisors, dtype, None, ptr, None, None, *indices
         out = _SparseLevel.plain(x, value.to(x.dtype), logits, *given)
         return tuple(t if i == 2 else t.float() for i, t in enumerate(out))
 
@@ -219,14 +216,14 @@ def _gradients_by_kernels(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     return tuple(x.new_empty(0) if out is None else out for out in found)
 
 
-def _exact_norm(
-    value: Tensor, s: Tensor, ragged: Ragged, indices: Any, adj_square: Tensor
-) -> Tensor:
+def _exact_norm(value: Tensor, s: Tensor, ragged: Ragged, indices: Any) -> Tensor:
     """The expanded norm with every product in float64, `[]`."""
     value, s = value.double(), s.double()
-    scale = adj_square + ragged.contract(s, s).square().sum()
-    square = scale - 2 * (s * spmm(value, s, False, *indices)).sum()
-    return root(square, RESOLUTION * scale.detach())
+    parts = ragged.spread(s)
+    gram = ragged.contract(parts, parts).flatten()
+    trace = s.flatten().dot(spmm(value, s, False, *indices).flatten())
+    scale = value.dot(value) + gram.dot(gram)
+    return root(torch.sub(scale, trace, alpha=2), RESOLUTION * scale.detach())
 
 
 def _fake_gradients(
@@ -241,9 +238,9 @@ def _fake_gradients(
 @kernel(
     "sparse_level_gradients(Tensor buffer, Tensor s, Tensor value, Tensor gram, "
     "Tensor norm, Tensor divisors, SymInt c, bool[] needs, Tensor symmetric, "
-    "Tensor ptr, Tensor crow, Tensor col, Tensor crow_t, Tensor col_t, "
-    "Tensor? order_t, Tensor? d_x, Tensor? d_adj, Tensor? d_s, Tensor? d_link, "
-    "Tensor? d_entropy, Tensor? d_gram) -> (Tensor, Tensor, Tensor)",
+    "Tensor ptr, Tensor? graph, Tensor? slot, Tensor crow, Tensor col, Tensor crow_t, "
+    "Tensor col_t, Tensor? order_t, Tensor? d_x, Tensor? d_adj, Tensor? d_s, "
+    "Tensor? d_link, Tensor? d_entropy, Tensor? d_gram) -> (Tensor, Tensor, Tensor)",
     _fake_gradients,
 )
 def _gradients(
@@ -262,32 +259,32 @@ def _gradients(
     Where A is its own transpose :math:`A^\top T` is :math:`Y (D_A - r I)` and joins the
     product.
     """
-    symmetric, ptr, crow, col, crow_t, col_t, order_t, *grads = rest
+    symmetric, ptr, graph, slot, crow, col, crow_t, col_t, order_t, *grads = rest
     d_x, d_adj, d_s, d_link, d_entropy, d_gram = grads
     k, k4 = s.size(1), align(s.size(1), buffer.dtype)
-    s4, ragged = buffer[:, -k4:], Ragged(ptr)
+    ragged = Ragged(ptr, s.size(0), graph, slot)
     folded = _modes.may_read_values(buffer) and bool(symmetric)
-    rate, down = loss_gradients(norm, divisors, d_link, d_entropy, buffer.dtype)
+    rate, down = loss_gradients(norm, divisors, d_link, d_entropy)
     blocks = _gradient_blocks(buffer, c, gram, rate, d_x, d_adj, d_gram)
-    to_x, to_y, _ = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
+    to_y, parts = blocks[..., -2 * k4 : -k4], ragged.spread(buffer)
     out_x, out_value, out_s = (buffer.new_empty(0) for _ in range(3))
     needs_t = needs[1] or (needs[2] and not folded)
-    if needs[0] and needs_t:
-        out_x, t = ragged.expand(s4, blocks[..., :-k4]).tensor_split([-k4], 1)
-        out_x = out_x[:, :c].contiguous()
-    elif needs[0]:
-        out_x = ragged.expand(s4, to_x)[:, :c].contiguous()
-    elif needs_t:
-        t = ragged.expand(s4, to_y)
+    if needs[0] or needs_t:
+        first, last = 0 if needs[0] else -2 * k4, -k4 if needs_t else -2 * k4
+        both = ragged.expand(parts[..., -k4:], blocks[..., first:last])
+        if needs[0]:
+            out_x = ragged.collect(both[..., :c])
+        if needs_t:
+            t = ragged.collect(both[..., -k4:][..., :k])
     if needs[1]:
-        out_value = edge_products(t, s4, crow, col, None, None, None) + rate * value
+        out_value = edge_products(t, s, crow, col, None, None, None) + rate * value
     if needs[2]:
         if folded:
             to_y += to_y.mT.clone()
-        out_s = ragged.expand(buffer, blocks.mT)[:, :k].contiguous()
+        out_s = ragged.collect(ragged.expand(parts, blocks.mT)[..., :k])
         if not folded:
             values = value if order_t is None else value[order_t]
-            out_s += csr(crow_t, col_t, values) @ t[:, :k].contiguous()
+            torch.addmm(out_s, csr(crow_t, col_t, values), t, out=out_s)
         out_s = softmax_backward(out_s, s, d_s, down)
     return out_x, out_value, out_s
 
@@ -305,11 +302,14 @@ def _gradient_blocks(
     b, k = gram.shape[:2]
     k4 = align(k, buffer.dtype)
     blocks = buffer.new_zeros(b, k4, buffer.size(1))
-    to_x, to_y, to_s = blocks.split([blocks.size(2) - 2 * k4, k4, k4], 2)
+    to_x, to_y, to_s = blocks[:, :k].split([blocks.size(2) - 2 * k4, k4, k4], 2)
+    to_y, to_s = to_y[..., :k], to_s[..., :k]
     if d_x is not None:
-        to_x[:, :k, :c] = d_x
+        to_x[..., :c] = d_x
     if d_adj is not None:
-        to_y[:, :k, :k] = d_adj
-    to_y[:, :k, :k].diagonal(dim1=1, dim2=2).sub_(rate)
-    to_s[:, :k, :k] = gram_gradient(gram, rate, d_gram)
+        to_y[...] = d_adj
+    to_y.diagonal(dim1=1, dim2=2).sub_(rate)
+    to_s.add_(gram * rate, alpha=2)
+    if d_gram is not None:
+        to_s += d_gram + d_gram.mT
     return blocks

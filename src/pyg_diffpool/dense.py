@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pyg_diffpool import _checks, _modes
-from pyg_diffpool._padded_level import padded_level
+from pyg_diffpool._padded_level import looks_at_mask, padded_level
 
 
 def dense_diff_pool(
@@ -58,10 +58,10 @@ def dense_diff_pool(
     # Not from a list, whose way to a device no CUDA graph can hold.
     divisors = torch.full((2,), pairs, dtype=torch.double, device=x.device)
     divisors[1:].fill_(b * m)
+    x, adj, s = (t.to(x.dtype).expand(b, -1, -1) for t in (x, adj, s))
     if mask is not None:
         mask = mask.view(b, m).bool()
-        x = x * mask.unsqueeze(-1)
-    x, adj, s = (t.to(x.dtype).expand(b, -1, -1) for t in (x, adj, s))
+        x = x if looks_at_mask(x, s) else torch.where(mask.unsqueeze(-1), x, 0.0)
     # As in PyG, what A has in padding counts in the link loss.
     level = padded_level(x, adj, s, mask, divisors, x.dtype, hides=False)
     return level.x, level.adj[:links], level.link_loss, level.entropy_loss

@@ -215,10 +215,10 @@ def _padded_level(
         what, got = "an edge list for backend='sparse'", "a dense 'adj'"
         hint = "Use backend='auto' or turn it into edges with 'to_flat'."
         raise _checks.wrong(ValueError, what, got, hint)
-    as_given = looks_at_mask(x, logits) and not graph.given.requires_grad
-    as_given = as_given and not losses.is_bce
-    adj = (graph.given if as_given else graph.adj).to(x.dtype)
-    return _dense_level(x, adj, logits, graph.mask, losses)
+    adj = graph.given
+    if not looks_at_mask(x, logits) or adj.requires_grad or losses.is_bce:
+        x, adj = graph.zeroed(x), graph.adj
+    return _dense_level(x, adj.to(x.dtype), logits, graph.mask, losses)
 
 
 def _dense_level(

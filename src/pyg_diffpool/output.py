@@ -186,4 +186,4 @@ def unpool(x: Tensor, assignment: Tensor, batch: Tensor | None = None) -> Tensor
     _checks.check_batch(batch, b, assignment)
     if batch is None:
         return assignment @ x[0]
-    return Ragged(batch_pointer(batch, b, assignment)).expand(assignment, x)
+    return Ragged(batch_pointer(batch, b, assignment), n).expand(assignment, x)
