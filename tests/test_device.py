@@ -128,6 +128,16 @@ def test_too_large_a_graph_fails_on_the_modes(monkeypatch):
         pad(sample, sample.x, max_num_nodes=6)
 
 
+@pytest.mark.parametrize("edge", [(0, 12), (-1, 0), (0, 11)])
+def test_wrong_edges_fail_where_nothing_is_read(monkeypatch, edge):
+    given = flat(ZOO["ordinary"])
+    ends = given["adj"].clone()
+    ends[:, 0] = torch.tensor(edge)
+    monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
+    with pytest.raises((RuntimeError, IndexError), match="two graphs|out of range"):
+        diff_pool(**{**given, "adj": ends})
+
+
 class Counting(TorchDispatchMode):
     count = 0
 

@@ -197,6 +197,16 @@ def check_range(edge_index: Tensor, num_nodes: int) -> None:
         check_between("'edge_index'", found, 0, num_nodes - 1, "N - 1", hint)
 
 
+def stop_at_wrong_edges(
+    edge_index: Tensor, num_nodes: int, batch: Tensor | None
+) -> None:
+    """Let the device fail, with nobody waiting, where edges do not fit the nodes."""
+    if batch is None:
+        batch = edge_index.new_zeros(num_nodes)
+    source, target = batch.index_select(0, edge_index.reshape(-1)).view(2, -1)
+    torch._assert_async((source == target).all(), "an edge between two graphs")
+
+
 def check_edge_attr(attr: Tensor | None, x: Tensor, shape: tuple[int, ...]) -> None:
     """`edge_attr` `[E, D]`, or `[B, M, M, D]`, D >= 1; `shape` is all but D."""
     if attr is not None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_diffpool import _engine, _modes
-from pyg_diffpool._checks import ascends_within, check_range
+from pyg_diffpool._checks import ascends_within, check_range, stop_at_wrong_edges
 from pyg_diffpool._modes import kernel, without_autocast
 from pyg_diffpool._sparse import Indices, csr, edge_products, spmm
 
@@ -181,15 +181,21 @@ def _fake_sort(
     _fake_sort,
 )
 def _sort_edges(
-    edge_index: Tensor, num_nodes: int, dtype: torch.dtype, *of_nodes: Any
+    edge_index: Tensor,
+    num_nodes: int,
+    dtype: torch.dtype,
+    batch: Tensor | None,
+    num_graphs: int,
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     if _modes.may_launch(edge_index) and _engine.runs_on(edge_index):
         unknown = torch.tensor(False, device="cpu")
         sort = _engine.kernels("_triton_edges").sort_edges
-        return *sort(edge_index, num_nodes, dtype, *of_nodes), unknown
+        return *sort(edge_index, num_nodes, dtype, batch, num_graphs), unknown
     if _modes.may_read_indices(edge_index):
         check_range(edge_index, num_nodes)
+    elif not _modes.is_transformed():
+        stop_at_wrong_edges(edge_index, num_nodes, batch)
     row, col = edge_index
     key = torch.add(col, row, alpha=num_nodes)
     first = torch.arange(key.numel(), device=key.device)

@@ -88,7 +88,7 @@ LIMITS = [
     ("sparse", True, 19),
     ("padded", True, 11),
     ("as PyG", True, 8),
-    ("sparse", False, 96),
+    ("sparse", False, 100),
     ("padded", False, 43),
     ("as PyG", False, 38),
 ]
