@@ -38,6 +38,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
         assert all(c["status"] == "ok" for c in record["cases"]) == (name != "capture")
     for case in result["parts"]["operator"]["cases"]:
         assert case["least_bytes"] > 8 * 64 * case["batch"]["nodes"]
+        assert 1.4 < case["kernel_bytes"] / case["least_bytes"] < 2.02
         for method in case["methods"]:
             assert method["time"]["median"] > 0
             assert method["error"] < (1e-5 if "float32" in case["case"] else 2e-2)

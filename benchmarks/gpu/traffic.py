@@ -1,7 +1,7 @@
 """How many bytes a step of the operator must move, and how many its kernels do.
 
-Counted is what goes between the chip and its memory: rows that edges gather, and blocks
-of a graph that several programs read, come from the cache after the first time. What
+Counted is what goes between the chip and its memory: what a kernel reads again, rows
+that edges gather and those of a chunk, comes from the cache after the first time. What
 atomic additions sum up in memory is read and written once for each of its chunks. The
 graph is sorted already, as for a level whose layers made it.
 """
@@ -27,9 +27,9 @@ def moved(b: int, n: int, e: int, k: int, c: int, itemsize: int) -> int:
     s, wide, pooled = itemsize * n * k, 4 * n * k, 4 * b * k * (c + 2 * k)
     chunks = n // LENGTH + b
     softmax = 2 * s + 2 * wide + pooled
-    edges = 20 * e + 2 * s + 4 * wide
+    edges = 20 * e + s + 4 * wide
     contract = s + itemsize * n * c + wide
     contract += 2 * chunks * 4 * k * (c + 2 * k)
     terms = 4 * e + 8 * b * k * k
-    gradient = 2 * wide + 3 * s + 2 * itemsize * n * c + s + pooled
+    gradient = 2 * wide + 2 * s + 2 * itemsize * n * c + pooled
     return softmax + edges + contract + terms + gradient
