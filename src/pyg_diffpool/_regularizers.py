@@ -13,6 +13,7 @@ from pyg_diffpool._losses import root
 
 # Of the squared distance to a perfect clustering: rounding alone.
 _RESOLUTION = (4 * torch.finfo(torch.double).eps) ** 2
+_TINY = torch.finfo(torch.double).tiny
 
 
 def orthogonality_loss(
@@ -20,11 +21,11 @@ def orthogonality_loss(
     mask: Tensor,  # [B, K]
 ) -> Tensor:
     r""":math:`\| G_b / \|G_b\|_F - I / \sqrt{K_b} \|_F`, `[]`."""
-    wide, count = gram.double(), mask.sum(1)
-    norm = root(wide.square().sum((1, 2)))
-    even = mask / count.clamp(min=1).double().sqrt().unsqueeze(1)
-    rest = wide / _nonzero(norm).view(-1, 1, 1) - torch.diag_embed(even)
-    return _mean(root(rest.square().sum((1, 2)), _RESOLUTION), gram, mask)
+    wide, count = gram.double(), _count(mask)
+    norm = root(wide.square().sum((1, 2), keepdim=True)).clamp(min=_TINY)
+    even = mask * count.clamp(min=1).rsqrt().unsqueeze(1)
+    rest = wide / norm - torch.diag_embed(even)
+    return _mean(root(rest.square().sum((1, 2)), _RESOLUTION), count, gram)
 
 
 def collapse_loss(
@@ -32,9 +33,9 @@ def collapse_loss(
     mask: Tensor,  # [B, K]
 ) -> Tensor:
     r""":math:`\sqrt{K_b} \|c_b\| / n_b - 1`, `[]`."""
-    share = _shares(gram)
+    share, count = _shares(gram), _count(mask)
     norm = root(share.square().sum(1))
-    return _mean(mask.sum(1).double().sqrt() * norm - 1, gram, mask)
+    return _mean(count.sqrt() * norm - count.clamp(max=1), count, gram)
 
 
 def balance_loss(
@@ -42,28 +43,27 @@ def balance_loss(
     mask: Tensor,  # [B, K]
 ) -> Tensor:
     r""":math:`\log K_b + \sum_k p_{bk} \log p_{bk}` with `p = c / n`, `[]`."""
-    share = _shares(gram)
-    logarithm = share.clamp(min=torch.finfo(share.dtype).tiny).log()
-    most = mask.sum(1).clamp(min=1).double().log()
-    return _mean(most + (share * logarithm).sum(1), gram, mask)
+    share, count = _shares(gram), _count(mask)
+    negative = (share * share.clamp(min=_TINY).log()).sum(1)
+    return _mean(count.clamp(min=1).log() + negative, count, gram)
+
+
+def _count(mask: Tensor) -> Tensor:
+    """The clusters of each graph, `[B]`; 0 for one without nodes."""
+    return mask.sum(1, dtype=torch.double)
 
 
 def _shares(gram: Tensor) -> Tensor:
     """The share of the nodes in each cluster, `[B, K]`; zeros without nodes."""
-    sizes = gram.double().sum(2)
-    return sizes / _nonzero(sizes.sum(1, keepdim=True))
-
-
-def _nonzero(value: Tensor) -> Tensor:
-    return value.masked_fill(value == 0, 1)
+    sizes = gram.sum(2, dtype=torch.double)
+    return sizes / sizes.sum(1, keepdim=True).clamp(min=_TINY)
 
 
 def _mean(
-    values: Tensor,  # [B]
+    values: Tensor,  # [B], 0 for a graph without nodes
+    count: Tensor,  # [B]
     gram: Tensor,
-    mask: Tensor,
 ) -> Tensor:
     """Over the graphs that have clusters, in at least float32, `[]`."""
-    real = mask.any(1)
-    mean = (values * real).sum() / real.sum().clamp(min=1)
+    mean = values.sum() / count.clamp(max=1).sum().clamp(min=1)
     return mean.to(torch.promote_types(gram.dtype, torch.float))
