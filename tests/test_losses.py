@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from graphs import BACKENDS, ZOO, pool
 from pyg_diffpool import _modes, diff_pool
+from pyg_diffpool._level import softmax_backward
 
 
 def cliques(n, k, sharpness):
@@ -94,6 +95,13 @@ def test_squares_of_huge_and_tiny_weights(backend, scale):
         given.append((out.link_loss.double().detach(), grad.double()))
     assert given[1][0] > 0
     assert_close(*given, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_entropy_of_what_is_certain_has_no_gradient(dtype):
+    s = torch.tensor([[1.0, 0.0], [0.5, 0.5]], dtype=dtype)
+    grad = softmax_backward(torch.zeros_like(s), s, None, 1.0)
+    assert_close(grad, torch.zeros_like(s))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -5,7 +5,7 @@ layer and the pooling: rows sorted, repeated edges summed, the transpose found o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -54,7 +54,7 @@ class SparseGraph:
     ptr: Tensor  # [B + 1], graph b holds the nodes ptr[b]:ptr[b + 1]
     order: Tensor | None = None  # [E]
     symmetric: Tensor | None = None  # [], boolean, on the CPU; `None` is unknown
-    _values: Tensor | None = None
+    _values: dict[Any, Tensor] = field(default_factory=dict)
 
     @kept
     def compressed(self) -> tuple[Tensor, Tensor]:
@@ -69,12 +69,13 @@ class SparseGraph:
 
     def values(self, dtype: torch.dtype) -> Tensor:
         """The entries of A, `[E]`, with the gradient of the weights."""
-        if self._values is None or self._values.dtype != dtype:
+        key = dtype, torch.is_grad_enabled()
+        if key not in self._values:
             if self.weight is None:
-                self._values = torch.ones_like(self.row, dtype=dtype)
+                self._values[key] = torch.ones_like(self.row, dtype=dtype)
             else:
-                self._values = self.weight.to(dtype).contiguous()
-        return self._values
+                self._values[key] = self.weight.to(dtype).contiguous()
+        return self._values[key]
 
     @kept
     def is_symmetric(self) -> Tensor:

@@ -135,10 +135,11 @@ def softmax_backward(
     """The gradient of the logits."""
     if d_s is not None:
         out += d_s
-    tiny = torch.finfo(torch.promote_types(s.dtype, torch.float)).tiny
+    wide = torch.promote_types(s.dtype, torch.float)
+    tiny = torch.finfo(wide).tiny  # 0 in float16
     for grad, p in _row_blocks(out, s):
         if d_entropy is not None:
-            grad -= p.clamp_min(tiny).log_().mul_(d_entropy)
+            grad -= p.to(wide).clamp_min(tiny).log_().mul_(d_entropy)
         result = torch._softmax_backward_data(grad, p, -1, p.dtype)
         if result.numel() == out.numel():
             return result.view(out.shape)

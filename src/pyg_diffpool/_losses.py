@@ -54,7 +54,8 @@ def expanded_norm(
     """The norm from what pooling has at hand, `[]`, float64, without gradient.
 
     The three terms cancel near a perfect clustering. Where less than 1/64 of their sum
-    is left, or nobody may look, `exact` gives it; the gradient suffers no such loss.
+    is left, or nobody may look, `exact` gives it. The gradient has rounding errors of
+    the terms' size, whatever is left of them.
     """
     if not _modes.may_read_values(gram):
         return exact()

@@ -179,7 +179,8 @@ def _dense_kernel(
         a = _entries(adj, row, col - first, real, is_column, m, 1)
         to += tl.dot(a, other, input_precision=TF32)
         rest = a - tl.dot(own, tl.trans(other), input_precision=TF32)
-        square += tl.sum((rest * rest).to(tl.float64), 1)
+        rest = rest.to(tl.float64)
+        square += tl.sum(rest * rest, 1)
         if w is not None:
             a = _entries(adj, row - first, col, real, is_column, 1, m)
             back += tl.dot(a, other, input_precision=TF32)

@@ -231,6 +231,15 @@ def test_huge_weights_and_no_numbers() -> None:
     weight = torch.tensor([1.0, 1e20, 1.0])
     loss = diff_pool(**moved({**given, "edge_weight": weight})).link_loss
     assert_close(loss.cpu(), torch.tensor(1e20 / 16), rtol=1e-5, atol=0)
+    adj = torch.zeros(1, 4, 4)
+    adj[0, 0, 1] = 1e20
+    dense = leaves(
+        moved({"x": torch.ones(1, 4, 1), "adj": adj, "s": torch.eye(4)[None]})
+    )
+    loss = diff_pool(**dense).link_loss
+    assert_close(loss.cpu(), torch.tensor(1e20 / 16), rtol=1e-5, atol=0)
+    (grad,) = gradients(loss, dense, "adj")
+    assert_close(grad[0, 0, 1].cpu(), torch.tensor(1 / 16))
     given["x"][0, 0] = torch.nan
     given["s"][1, 0] = torch.nan
     out = diff_pool(**moved(given))
