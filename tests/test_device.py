@@ -134,7 +134,7 @@ def test_wrong_edges_fail_where_nothing_is_read(monkeypatch, edge):
     ends = given["adj"].clone()
     ends[:, 0] = torch.tensor(edge)
     monkeypatch.setattr(_modes, "may_read_values", lambda _: False)
-    with pytest.raises((RuntimeError, IndexError), match="two graphs|out of range"):
+    with pytest.raises((RuntimeError, IndexError), match=r"two graphs|out of range"):
         diff_pool(**{**given, "adj": ends})
 
 
