@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from PIL import Image
 
 from benchmarks.results import Result
 
@@ -107,6 +110,15 @@ def draw_growth(title: str, key: str, result: Result) -> Figure:
     figure.suptitle(f"{title}\n{_caption(result)}", fontsize=10)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a PNG of 48 colours, a quarter as large as one of all."""
+    figure.set_dpi(150)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    pixels.quantize(48).save(path, optimize=True)
 
 
 def tidy(axes: Axes, axis: Literal["x", "y"] = "y") -> None:

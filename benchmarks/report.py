@@ -12,7 +12,7 @@ PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
 
 def write_report(folder: Path) -> list[Path]:
     """Write `report.md` and the pictures of whatever results `folder` holds."""
-    from benchmarks.pictures import FIGURES  # tables of a GPU need no matplotlib
+    from benchmarks.pictures import FIGURES, save_picture  # a GPU needs none
 
     sections: list[str] = ["# Benchmarks"]
     written: list[Path] = []
@@ -26,7 +26,7 @@ def write_report(folder: Path) -> list[Path]:
             sections.append(f"Absent, not measured: {names}.")
         for picture, draw in FIGURES.get(name, {}).items():
             written.append(folder / f"{picture}.png")
-            draw(result).savefig(written[-1], dpi=150)
+            save_picture(draw(result), written[-1])
     report = folder / "report.md"
     report.write_text("\n\n".join(sections) + "\n")
     return [report, *written]

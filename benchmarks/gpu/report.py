@@ -132,7 +132,7 @@ def _draw(path: Path, result: Result, card: Result) -> list[Path]:
     cases = _measured(result["parts"].get("operator", {"cases": []}))
     sets = [c for c in cases if c["dtype"] == "float32"]
     try:
-        from benchmarks.pictures import FIGURES
+        from benchmarks.pictures import FIGURES, save_picture
     except ImportError:
         return []
     if not (card and any(m["time"] for entry in sets for m in entry["methods"])):
@@ -141,7 +141,7 @@ def _draw(path: Path, result: Result, card: Result) -> list[Path]:
         entry["floor"] = {"median": max(_floors(entry, card))}
     run = {**result["run"], "machine": {"cpu": card["name"]}}
     draw = FIGURES["operator"]["operator_time"]
-    draw({"datasets": sets, "run": run}).savefig(path, dpi=150)
+    save_picture(draw({"datasets": sets, "run": run}), path)
     return [path]
 
 

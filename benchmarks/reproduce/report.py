@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.pictures import BLUE, ORANGE, tidy
+from benchmarks.pictures import BLUE, ORANGE, save_picture, tidy
 from benchmarks.report import table as markdown
 from benchmarks.reproduce.table import Table
 from benchmarks.results import Result
@@ -73,4 +73,4 @@ def draw(rows: list[Result], metric: str, path: Path) -> None:
         "frameon": False,
     }
     figure.legend(entries.values(), entries.keys(), **legend)
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path)

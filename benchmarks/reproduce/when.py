@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.pictures import BLACK, BLUE, GREEN, ORANGE, PURPLE, tidy
+from benchmarks.pictures import BLACK, BLUE, GREEN, ORANGE, PURPLE, save_picture, tidy
 from benchmarks.reproduce.hierarchy import FLAT, Hierarchy, accuracy, best_flat
 from benchmarks.reproduce.partitions import SPECTRAL, Partitions
 from benchmarks.reproduce.planted import COMMUNITIES, PARTITIONS, POSITIONED
@@ -82,4 +82,4 @@ def _draw_blocks(axes: Axes, table: Partitions) -> None:
 
 if __name__ == "__main__":
     folder = FOLDER / "reproduce"
-    draw(folder).savefig(folder / "when.png", dpi=150)
+    save_picture(draw(folder), folder / "when.png")
