@@ -1,5 +1,6 @@
 """Planted graphs, the tables made of them, and what they report."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,18 @@ import networkx
 import numpy as np
 import pytest
 import torch
-from benchmarks.reproduce import hierarchy, partitions, planted
+from benchmarks.reproduce import hierarchy, partitions, planted, when
 from benchmarks.reproduce.__main__ import main
 from benchmarks.reproduce.hierarchy import accuracy, best_flat, paired
+from benchmarks.reproduce.networks import make_network
 from benchmarks.reproduce.partitions import SPECTRAL, Fit, fit_clusters, modularity
 from benchmarks.reproduce.planted import load_planted
 from benchmarks.reproduce.sets import AbsentSetError, Graphs
+from benchmarks.results import FOLDER
 from sklearn.metrics import normalized_mutual_info_score
 from torch_geometric.utils import degree, to_networkx
+
+from pyg_diffpool import diff_pool
 
 # Of the published small sets: edges a node, and edges between the moons a graph.
 SMALL = {"hard-small": (3.836, 13.0), "easy-small": (6.160, 20.2)}
@@ -160,6 +165,32 @@ def test_the_best_flat_network_is_chosen_on_validation_graphs() -> None:
     assert best_flat({"DiffPool": there["DiffPool"]}) is None
 
 
+def test_positions_assign_and_colours_are_embedded() -> None:
+    graph = planted.with_positions(planted._communities(0))
+    own = replace(hierarchy.SETTINGS[planted.POSITIONED], hidden=8)
+    name, width = "DiffPool by positions", graph.num_features
+    net: Any = make_network(name, width, 2, own, 1.0, hierarchy.OURS).eval()
+    moved = graph.x.clone()
+    moved[:, 2:] *= -1
+    batch = torch.zeros(graph.num_nodes, dtype=torch.long)
+    one, other = (
+        net(x, graph.edge_index, None, batch, 1).levels[0] for x in (graph.x, moved)
+    )
+    torch.testing.assert_close(one.embedding, other.embedding)
+    assert (one.assignment - other.assignment).abs().max() > 1e-3
+    weight = torch.full((graph.num_edges,), 5.0)
+    given = graph.x, graph.edge_index, one.assignment.log()
+    again = diff_pool(*given, edge_weight=weight, normalize=False)
+    torch.testing.assert_close(one.link_loss, again.link_loss)
+
+
+def test_the_picture_is_of_the_records() -> None:
+    left, right = when.draw(FOLDER / "reproduce").axes
+    names = [label.get_text() for label in left.get_yticklabels()]
+    assert names[0] == "best flat network"
+    assert len(right.get_lines()) == len(when.LINES)
+
+
 METHODS = "GIN (mean),DiffPool,DiffPool-Det,DiffPool + normalized,PyG MinCut,PyG TopK"
 
 
@@ -176,9 +207,9 @@ def test_table_of_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         line.split(" | ") for line in text.splitlines() if "| communities |" in line
     ]
     assert [row[1] for row in rows] == METHODS.split(",")
-    assert all(row[3] == "2" for row in rows)
-    assert ", p " in rows[1][4]
-    assert len(rows[1][5].split(", ")) == 2
+    assert all(0 <= float(row[3]) <= 100 and row[4] == "2" for row in rows)
+    assert ", p " in rows[1][5]
+    assert len(rows[1][6].split(", ")) == 2
     before = (tmp_path / "hierarchy.jsonl").read_text()
     main([*command, "--folds", "0"])
     assert (tmp_path / "hierarchy.jsonl").read_text() == before
