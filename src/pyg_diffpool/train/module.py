@@ -35,9 +35,10 @@ class DiffPoolModule(LightningModule):
         \mathcal{L} = \mathcal{L}_{\mathrm{task}}
             + w_{\mathrm{link}}\,\mathcal{L}_{\mathrm{link}}
             + w_{\mathrm{entropy}}\,\mathcal{L}_{\mathrm{entropy}}
+            + w_{\mathrm{balance}}\,\mathcal{L}_{\mathrm{balance}}
 
-    with the cross-entropy of classes or labels, or the squared error of targets scaled
-    to deviation 1. Features and targets are scaled by what the training graphs have.
+    and other regularisers that have a weight, with the cross-entropy of classes or
+    labels, or the squared error of targets scaled to deviation 1. Features and targets are scaled by what the training graphs have.
     This and all names are in the checkpoint, so that a model of
     `DiffPoolModule.load_from_checkpoint(path)` takes graphs as they are. With
     other data than a :class:`GraphDataModule` nothing is scaled, and no baseline told.
