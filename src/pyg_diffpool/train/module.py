@@ -38,10 +38,11 @@ class DiffPoolModule(LightningModule):
             + w_{\mathrm{balance}}\,\mathcal{L}_{\mathrm{balance}}
 
     and other regularisers that have a weight, with the cross-entropy of classes or
-    labels, or the squared error of targets scaled to deviation 1. Features and targets are scaled by what the training graphs have.
-    This and all names are in the checkpoint, so that a model of
-    `DiffPoolModule.load_from_checkpoint(path)` takes graphs as they are. With
-    other data than a :class:`GraphDataModule` nothing is scaled, and no baseline told.
+    labels, or the squared error of targets scaled to deviation 1. Features and targets
+    are scaled by what the training graphs have. This and all names are in the
+    checkpoint, so that a model of `DiffPoolModule.load_from_checkpoint(path)` takes
+    graphs as they are. With other data than a :class:`GraphDataModule` nothing is
+    scaled, and no baseline told.
 
     Every stage logs `loss`, `task_loss`, `link_loss`, `entropy_loss`, the clusters in
     use, `perplexity_1`, ..., and the metrics: `accuracy`; `average_precision` and
