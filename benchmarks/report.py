@@ -12,7 +12,8 @@ PEERS = ("PyG dense_diff_pool", "tgp diff", "tgp diff_u")
 
 def write_report(folder: Path) -> list[Path]:
     """Write `report.md` and the pictures of whatever results `folder` holds."""
-    from benchmarks.pictures import FIGURES, save_picture  # a GPU needs none
+    # Here, since the tables of a GPU are made without matplotlib.
+    from benchmarks.pictures import FIGURES, save_picture
 
     sections: list[str] = ["# Benchmarks"]
     written: list[Path] = []
