@@ -30,7 +30,7 @@ out = pool(x, edge_index, batch=batch)
 (out.x.sum() + out.link_loss + out.entropy_loss).backward()
 """
 EDGE_FEATURES = """
-n, num_edges, k, d = 40_000, 200_000, 64, 64
+n, num_edges, k, d = 20_000, 100_000, 64, 64
 edge_index = torch.randint(0, n, (2, num_edges))
 edge_attr = torch.randn(num_edges, d, requires_grad=True)
 x, s = torch.randn(n, 8), torch.randn(n, k, requires_grad=True)
@@ -38,7 +38,7 @@ before = peak()
 out = diff_pool(x, edge_index, s, edge_attr=edge_attr, edge_reduce="mean")
 out.edge_attr.square().sum().backward()
 """
-FEATURES, ASSIGNMENT = 200_000 * 64 * 4 / 2**20, 40_000 * 64 * 4 / 2**20
+FEATURES, ASSIGNMENT = 100_000 * 64 * 4 / 2**20, 20_000 * 64 * 4 / 2**20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
@@ -46,8 +46,8 @@ FEATURES, ASSIGNMENT = 200_000 * 64 * 4 / 2**20, 40_000 * 64 * 4 / 2**20
     ("program", "mebibytes"),
     [
         (POOL, 1024),  # the dense adjacencies alone would be 160 GB
-        # One product [N, K] for each feature would be 64 assignments, 625 MiB; the
-        # outer products by edge 3 GiB.
+        # One product [N, K] for each feature would be 64 assignments, 312 MiB; the
+        # outer products by edge 1.5 GiB.
         (EDGE_FEATURES, 3 * FEATURES + 25 * ASSIGNMENT),
     ],
     ids=["a graph of 20,000 nodes", "edge features"],

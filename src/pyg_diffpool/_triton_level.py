@@ -7,7 +7,7 @@ import torch
 import triton
 from torch import Tensor
 
-from pyg_diffpool import _triton
+from pyg_diffpool import _triton, _triton_losses
 from pyg_diffpool._engine import KernelLevel, new_level
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
@@ -75,7 +75,7 @@ def sparse_forward(
         sizes = b, e, terms.size(1), k, tiles
         for is_exact in (False, True):
             constants: Any = {"EXACT": is_exact, "EDGES": EDGES, "K": TILE}
-            _triton._terms_kernel[terms.shape[1:]](*given, *sizes, **constants)
+            _triton_losses._terms_kernel[terms.shape[1:]](*given, *sizes, **constants)
             _finish(out, terms, entropies, divisors, is_exact=is_exact)
     return out
 
@@ -156,7 +156,7 @@ def _finish(out: KernelLevel, *sums: Tensor, is_exact: bool = False) -> None:
     terms, entropies, _ = sums
     given = *sums, out.link_loss, out.entropy_loss, out.norm, terms.size(1)
     constants: Any = {"EXPANDED": terms.size(0) > 1, "EXACT": is_exact}
-    _triton._finish_kernel[(1,)](*given, entropies.numel(), **constants)
+    _triton_losses._finish_kernel[(1,)](*given, entropies.numel(), **constants)
 
 
 def gradients(

@@ -4,7 +4,6 @@ Run by itself, so that Triton's interpreter is off: `python compiling.py 90 [all
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,15 +15,15 @@ from typing import Any
 
 import torch
 import triton
+from triton import knobs
 from triton.backends.compiler import GPUTarget
-from triton.backends.nvidia.compiler import get_ptxas
 
-from pyg_diffpool import _triton, _triton_edges, _triton_level
+from pyg_diffpool import _triton, _triton_edges, _triton_level, _triton_losses
 
 # Each power of two, whole and not, since Triton tells multiples of 16 apart.
 CLUSTERS, CHANNELS = [1, 16, 20, 32, 50, 64, 100, 128], [64, 300]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-FEW = [(16, 64, torch.float32), (100, 300, torch.bfloat16)]
+FEW = {80: (16, 64, torch.float32), 90: (100, 300, torch.bfloat16)}
 
 
 class Recorder:
@@ -40,25 +39,22 @@ class Recorder:
             if ptx not in self.found:
                 name = made.metadata.name
                 report = {"kernel": name, "arch": self.arch, "constants": constants}
-                self.found[ptx] = (
-                    report | of_ptxas(ptx, self.arch) | {"shared": made.metadata.shared}
-                )
+                report |= usage(made.asm["cubin"]) | {"shared": made.metadata.shared}
+                self.found[ptx] = report
 
         return compile_it
 
 
-def of_ptxas(ptx: str, arch: int) -> dict[str, int]:
+def usage(cubin: bytes) -> dict[str, int]:
     """Registers of a thread, and the bytes that do not fit into them."""
-    name = f"sm_{arch}a" if arch >= 90 else f"sm_{arch}"
-    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
-        file.write(ptx)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
         file.flush()
-        tool = getattr(get_ptxas(arch), "path", None) or get_ptxas(arch)[0]
-        command = [tool, "-v", f"--gpu-name={name}", file.name, "-o", os.devnull]
+        command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
         told = subprocess.run(command, capture_output=True, text=True, check=True)
-    registers = re.findall(r"Used (\d+) registers", told.stderr)
-    spilled = re.findall(r"(\d+) bytes spill", told.stderr)
-    return {"registers": int(registers[0]), "spilled": sum(map(int, spilled))}
+    found = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", told.stdout))
+    spilled = int(found["STACK"]) + int(found["LOCAL"])
+    return {"registers": int(found["REG"]), "spilled": spilled}
 
 
 def pretend(arch: int) -> None:
@@ -99,7 +95,7 @@ def main(arch: int, cases: Iterable[tuple[int, int, torch.dtype]]) -> None:
     """Print what ptxas says of every kernel, as JSON."""
     pretend(arch)
     found: dict[str, Any] = {}
-    for module in (_triton, _triton_edges):
+    for module in (_triton, _triton_losses, _triton_edges):
         for name, kernel in list(vars(module).items()):
             if name.endswith("_kernel"):
                 setattr(module, name, Recorder(kernel, arch, found))
@@ -110,4 +106,5 @@ def main(arch: int, cases: Iterable[tuple[int, int, torch.dtype]]) -> None:
 
 if __name__ == "__main__":
     everything = product(CLUSTERS, CHANNELS, DTYPES)
-    main(int(sys.argv[1]), everything if "all" in sys.argv else FEW)
+    arch = int(sys.argv[1])
+    main(arch, everything if "all" in sys.argv else [FEW[arch]])

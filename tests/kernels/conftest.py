@@ -9,10 +9,10 @@ from kernels.launching import DEVICE, Counted
 def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Levels by the kernels; the name of each that is launched."""
     pytest.importorskip("triton", reason="Triton is for Linux")
-    from pyg_diffpool import _engine, _modes, _triton, _triton_edges
+    from pyg_diffpool import _engine, _modes, _triton, _triton_edges, _triton_losses
 
     launched: list[str] = []
-    for module in (_triton, _triton_edges):
+    for module in (_triton, _triton_losses, _triton_edges):
         for name, kernel in list(vars(module).items()):
             if name.endswith("_kernel"):
                 monkeypatch.setattr(module, name, Counted(name, kernel, launched))

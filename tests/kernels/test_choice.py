@@ -70,7 +70,7 @@ def test_the_first_use_is_checked(
 
 @pytest.mark.usefixtures("unchecked")
 def test_without_triton_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_triton", "_triton_level", "_triton_edges"):
+    for name in ("_triton", "_triton_losses", "_triton_level", "_triton_edges"):
         monkeypatch.delitem(sys.modules, f"pyg_diffpool.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "triton", None)
     assert not _engine.runs_level(GIVEN["x"], 4)
