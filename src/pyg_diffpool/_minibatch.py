@@ -115,7 +115,11 @@ class FlatGraph(_Form):
 
     def neighbor_mean(self, x: Tensor) -> Tensor:
         """The sum over the degree, or over 1 where that is less, `[N, C]`."""
-        return self.neighbor_sum(x) / self.degree.to(x.dtype).clamp(min=1)
+        return self.neighbor_sum(x) / self._divisor.to(x.dtype)
+
+    @kept
+    def _divisor(self) -> Tensor:
+        return self.degree.clamp(min=1)
 
     @kept
     def degree(self) -> Tensor:
@@ -161,6 +165,26 @@ class PaddedGraph(_Form):
             return self.given
         real = self.mask.unsqueeze(1) & self.mask.unsqueeze(2)
         return torch.where(real, self.given, 0.0)
+
+    @kept
+    def whole(self) -> "PaddedGraph":
+        """The same blocks, in which padding is nodes without edges."""
+        return PaddedGraph(self.adj, None, self.edge_attr)
+
+    @kept
+    def row_shares(self) -> tuple[Tensor, Tensor, Tensor]:
+        """One over the number of nodes n, `[B * M]`, 0 in padding and for a single one.
+
+        And whether there are several, and :math:`n / (n - 1)`, `[]`.
+        """
+        assert self.mask is not None
+        real = self.mask.flatten().to(
+            torch.promote_types(self.given.dtype, torch.float)
+        )
+        n = real.sum()
+        rest = (n - 1).clamp(min=1)
+        several = n > 1
+        return real * (several / n.clamp(min=1)), several, n / rest
 
     def rows(self, x: Tensor) -> Tensor:
         """`[B, M, *]` to the rows of real nodes, `[R, *]`."""

@@ -11,6 +11,7 @@ from torch_geometric import nn as pyg
 from pyg_diffpool import _modes
 from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call, call_gnn
+from pyg_diffpool.conv.norm import batch_norm
 from pyg_diffpool.models import NodeBatchNorm
 
 C = 3
@@ -138,3 +139,34 @@ def test_what_else_is_not_row_wise():
     others = [Own(C, 4, 2), hooked, over, MultiheadAttention(4, 1), pyg.GATConv(C, 4)]
     assert not any(call.is_row_wise(module) for module in others)
     assert call.is_row_wise(torch.nn.Sequential(Linear(C, 4), Identity()))
+
+
+@pytest.mark.parametrize("sizes", [[3, 5, 1], [1, 0]])
+def test_norm_differentiated_twice(sizes):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5 * len(sizes), C, generator=generator, dtype=torch.double)
+    graph = pooled(sizes)[1]
+    norm = BatchNorm1d(C, momentum=0.0).double()
+    inputs = [x.requires_grad_(), norm.weight, norm.bias]
+
+    def normalized(x, weight, bias):
+        parameters = {"weight": weight, "bias": bias}
+        with torch.nn.utils.stateless._reparametrize_module(norm, parameters):
+            return batch_norm(norm, graph, x)
+
+    assert torch.autograd.gradcheck(normalized, inputs)
+    assert torch.autograd.gradgradcheck(normalized, inputs)
+
+
+def test_norm_in_half_precision(unreadable):
+    torch.manual_seed(0)
+    net, sizes = sage(norm="batch_norm"), [3, 5, 1]
+    x, graph = pooled(sizes)
+    x, adj = x.float(), graph.given.float()
+    graph = padded_graph(x, adj, graph.mask)
+    results = []
+    for is_hidden in (False, True):
+        unreadable() if is_hidden else None
+        with torch.autocast("cpu", torch.bfloat16):
+            results.append(call_gnn(copy.deepcopy(net), x, graph))
+    torch.testing.assert_close(*results, rtol=2e-2, atol=5e-2)

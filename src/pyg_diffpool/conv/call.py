@@ -13,7 +13,8 @@ from pyg_diffpool import _modes
 from pyg_diffpool._checks import wrong
 from pyg_diffpool._minibatch import MiniBatch, PaddedGraph
 from pyg_diffpool.conv import layers
-from pyg_diffpool.conv.rules import batch_norm, find_rule, has_hooks, is_of_class
+from pyg_diffpool.conv.norm import batch_norm
+from pyg_diffpool.conv.rules import find_rule, has_hooks, is_of_class
 
 # Where modules are defined that work on each row by itself.
 _OF_TORCH = ("activation", "container", "dropout", "linear", "normalization")
@@ -37,10 +38,9 @@ def call_gnn(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
         return graph.zeroed(module(graph.zeroed(x), graph.adj.mT, mask))
     if mask is None or _modes.may_read_values(mask) or not is_row_wise(module):
         return graph.blocks(_call(module, graph.rows(x), graph))
-    whole = PaddedGraph(graph.adj, None, graph.edge_attr)
-    norms = [m for m in module.modules() if isinstance(m, BatchNorm1d)]
-    real = mask.reshape(-1, 1)
-    changes = [(norm, "forward", partial(batch_norm, norm, real)) for norm in norms]
+    norms = [m for m in module.modules() if isinstance(m, BatchNorm1d) and m.training]
+    changes = [(norm, "forward", partial(batch_norm, norm, graph)) for norm in norms]
+    whole = graph.whole
     with layers.patched(changes):
         out = _call(module, whole.rows(graph.zeroed(x)), whole)
     return graph.zeroed(whole.blocks(out))

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import BatchNorm1d, Module, functional
+from torch.nn import Module, functional
 from torch_geometric import nn as pyg
 
 from pyg_diffpool._minibatch import MiniBatch
@@ -47,7 +47,7 @@ def sage(conv: Any, x: Tensor, graph: MiniBatch) -> Any:
     out = _mapped(
         conv.lin_l, source, graph.neighbor_mean if mean else graph.neighbor_sum
     )
-    out = out + conv.lin_r(x) if conv.root_weight else out
+    out = _plus(out, conv.lin_r, x) if conv.root_weight else out
     return functional.normalize(out, p=2.0, dim=-1) if conv.normalize else out
 
 
@@ -58,7 +58,7 @@ def gin(conv: Any, x: Tensor, graph: MiniBatch) -> Any:
 
 def graph_conv(conv: Any, x: Tensor, graph: MiniBatch) -> Any:
     """As `GraphConv`."""
-    return _mapped(conv.lin_rel, x, graph.neighbor_sum) + conv.lin_root(x)
+    return _plus(_mapped(conv.lin_rel, x, graph.neighbor_sum), conv.lin_root, x)
 
 
 Rule = Callable[[Any, Tensor, MiniBatch], Any]
@@ -108,32 +108,14 @@ def _mapped(lin: Any, x: Tensor, aggregate: Any, maps_first: bool = False) -> Te
     return out if lin.bias is None else out + lin.bias
 
 
+def _plus(out: Tensor, lin: Any, x: Tensor) -> Tensor:
+    """`out + lin(x)`, by one product where nothing else is in the map."""
+    if type(lin) is pyg.Linear and lin.bias is None and not has_hooks(lin):
+        return torch.addmm(out, x, lin.weight.t())
+    total: Tensor = out + lin(x)
+    return total
+
+
 def has_hooks(module: Module) -> bool:
     """Whether hooks wait for the module to be called."""
     return any(vars(module)[name] for name in _CALLS)
-
-
-def batch_norm(norm: BatchNorm1d, real: Tensor, x: Tensor) -> Tensor:
-    """What the norm makes of the rows of `x` that are `real`, `[R, 1]`, for all rows.
-
-    One row by itself is normalised by the running statistics, as in PyG's
-    `BatchNorm(allow_single_element=True)`.
-    """
-    kept: Any = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    mean, var, count = kept
-    wide = x.to(torch.promote_types(x.dtype, torch.float))
-    if norm.training:
-        n = real.sum()
-        own_mean = (wide * real).sum(0) / n.clamp(min=1)
-        own_var = ((wide - own_mean).square() * real).sum(0) / n.clamp(min=1)
-        unbiased = own_var * (n / (n - 1).clamp(min=1))
-        several: Any = n > 1
-        rate = (several * norm.momentum).to(mean.dtype)
-        count.add_(several)
-        mean.lerp_(own_mean.detach().to(mean.dtype), rate)
-        var.lerp_(unbiased.detach().to(var.dtype), rate)
-        mean = torch.where(several, own_mean, mean)
-        var = torch.where(several, own_var, var)
-    out: Tensor = (wide - mean) * (var + norm.eps).rsqrt()
-    out = out * norm.weight + norm.bias if norm.affine else out
-    return out.to(x.dtype)
