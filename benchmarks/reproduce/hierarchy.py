@@ -195,7 +195,11 @@ class Hierarchy(Table):
     def load(self, name: str, method: str, settings: Training) -> TableData:
         """The graphs of the set, with its split."""
         if name == TRAINED:
-            data = TableData(load_dataset(name), settings.batch_size)
+            dataset = load_dataset(name)
+            groups = dataset.duplicate_group.tolist()
+            first = {group: i for i, group in reversed([*enumerate(groups)])}
+            distinct = dataset[sorted(first.values())]
+            data = TableData(distinct, settings.batch_size)
             data.split = data.make_split()
             return data
         graphs, split = load_planted(name, self.options.data)

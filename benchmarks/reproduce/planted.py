@@ -215,10 +215,13 @@ def with_positions(data: Data) -> Data:
     """Eigenvectors of the Laplacian, their signs drawn, beside the features.
 
     Rows have unit length, as in the spectral clustering of Ng et al. 2002: the squared
-    length of a node's row is about 1 over the size of its community.
+    length of a node's row is about 1 over the size of its community. All eigenvectors
+    are computed, since solvers for the first of a sparse matrix start at random.
     """
     name = "positions"
-    data = AddLaplacianEigenvectorPE(POSITIONS, attr_name=name)(data)
+    transform = AddLaplacianEigenvectorPE(POSITIONS, attr_name=name)
+    transform.SPARSE_THRESHOLD = data.num_nodes + 1
+    data = transform(data)
     data.x = torch.cat([data.x, normalize(data[name])], 1)
     del data[name]
     return data
