@@ -79,10 +79,13 @@ def graph(kind, name):
     return replace(ZOO[kind].positive, x=x)
 
 
-def expected_of(name, theirs, x, edges, *rest):
-    """Of the graph of each node and the weights, which some must have."""
+def expected_of(name, theirs, x, edges, *rest, dense=False):
+    """Of the graph of each node and the weights, which some must have.
+
+    A dense adjacency has weights; where all are 1 only a feature of 1 tells.
+    """
     batch, weight = rest
-    if weight is None and name in NEED_WEIGHTS:
+    if weight is None and (name in NEED_WEIGHTS or (dense and name in BY_EDGE_ATTR)):
         weight = x.new_ones(edges.size(1))
     return by_pyg(theirs, x, edges, batch, weight)
 
@@ -129,8 +132,10 @@ def test_on_the_first_level(kind, name, form):
     x, mask = given.x.requires_grad_(), None
     arguments = {"batch": given.batch, "edge_weight": given.edge_weight}
     adj = given.edge_index
-    expected = expected_of(name, theirs, x, adj, given.batch, given.edge_weight)
-    if form == "blocks":
+    dense = form == "blocks"
+    rest = given.batch, given.edge_weight
+    expected = expected_of(name, theirs, x, adj, *rest, dense=dense)
+    if dense:
         blocks, adj, mask = pad(given, x)
         arguments = {"mask": mask}
     else:
@@ -189,3 +194,29 @@ def test_the_tables_name_everything():
         f"torch_geometric has layers that tests/conv/layers.py lacks: {unknown}. Put "
         "into one of its tables how each is made, or exclude it and say why."
     )
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("gnn", ["GATConv", "GAT, v2", "GENConv"])
+def test_weights_of_one_are_weights(gnn, form):
+    """Whatever the other graphs of the mini-batch, and whether gradients are wanted."""
+    pool = DiffPool(make(BY_EDGE_ATTR, gnn).eval())
+    path = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]).double()
+    x = torch.randn(2, 3, C).double()
+    batch = torch.arange(2).repeat_interleave(3)
+
+    def embedded(*factors, gradient=False):
+        adj = torch.stack([f * path for f in factors]).requires_grad_(gradient)
+        s = torch.zeros(len(factors), 3, dtype=torch.long)
+        if form == "dense":
+            return pool(x[: len(factors)], adj, s=s, num_clusters=1).embedding[0]
+        adj = torch.block_diag(*adj).to_sparse_csr()
+        flat = x[: len(factors)].flatten(0, 1), adj
+        options = {"batch": batch[: 3 * len(factors)], "num_clusters": 1}
+        return pool(*flat, s=s.flatten(), **options).embedding[:3]
+
+    alone = embedded(1.0)
+    assert_close(embedded(1.0, 2.0), alone)
+    assert_close(embedded(1.0 + 1e-9), alone)
+    if form == "dense":
+        assert_close(embedded(1.0, gradient=True), alone)
