@@ -9,6 +9,7 @@ import numpy
 import pytest
 import torch
 from torch.nn import Linear
+from torch_geometric import nn as pyg
 
 from pyg_diffpool import (
     DiffPool,
@@ -261,6 +262,7 @@ NUMBERS: list[tuple[str, Callable[[Any], Any]]] = [
     ("in_channels", lambda c: net(in_channels=c)(X, ADJ).out),
     ("hidden_channels", lambda c: net(hidden_channels=c)(X, ADJ).levels[0].x),
     ("out_channels", lambda c: net(out_channels=c)(X, ADJ).out),
+    ("num_layers", lambda n: net(num_layers=n)(X, ADJ).out),
     ("num_clusters", lambda k: net(num_clusters=k).num_clusters),
     ("num_clusters", lambda k: net(num_clusters=[k, 2]).num_clusters),
     ("max_num_nodes", lambda m: PAPER(3, 2, m, hidden_channels=8).num_clusters),
@@ -301,3 +303,17 @@ def test_numbers_that_must_be_given(name):
             continue  # where it is a sequence of one
         with pytest.raises(TypeError, match=f"'{name}' to be a whole number"):
             net(**{name: value})
+
+
+@pytest.mark.parametrize("number", [0, -1])
+@pytest.mark.parametrize("name", ["hidden_channels", "out_channels", "num_layers"])
+def test_numbers_below_one(name, number):
+    message = f"Expected '{name}' of at least 1 (got {number})."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        net(**{name: number})
+
+
+@pytest.mark.parametrize("gnn", ["GCN", pyg.GATConv, pyg.GCN(3, 4, 2)])
+def test_a_gnn_that_is_no_class_of_models(gnn):
+    with pytest.raises(TypeError, match="Expected 'gnn' to be a class of PyG's Basic"):
+        net(gnn=gnn)

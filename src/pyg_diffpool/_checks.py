@@ -127,6 +127,14 @@ def whole_number(name: str, value: object) -> int:
     raise wrong(TypeError, f"'{name}' to be a whole number", repr(value))
 
 
+def positive_number(name: str, value: object) -> int:
+    """`whole_number` of at least 1."""
+    number = whole_number(name, value)
+    if number < 1:
+        raise wrong(ValueError, f"'{name}' of at least 1", number)
+    return number
+
+
 def optional_number(name: str, value: object) -> int | None:
     """`whole_number`, or nothing."""
     return None if value is None else whole_number(name, value)

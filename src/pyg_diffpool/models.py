@@ -13,7 +13,12 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.typing import Adj
 
 from pyg_diffpool import _checks, _modes
-from pyg_diffpool._checks import optional_number, whole_number, wrong
+from pyg_diffpool._checks import (
+    optional_number,
+    positive_number,
+    whole_number,
+    wrong,
+)
 from pyg_diffpool._given_clusters import given_levels
 from pyg_diffpool._graph import batch_pointer
 from pyg_diffpool._minibatch import padded_graph
@@ -65,9 +70,10 @@ class DiffPoolNet(Module):
         pooled_adj: See :func:`diff_pool`. (default: `"normalized"`)
 
     Raises:
-        TypeError: If a number of channels or clusters is not whole.
-        ValueError: If `num_clusters` is empty or holds a number below 1, `ratio` is not
-            in (0, 1], or the layers of `gnn` take no `edge_dim`.
+        TypeError: If a number of channels, layers or clusters is not whole, or `gnn` is
+            no class of such models.
+        ValueError: If one is below 1, `num_clusters` is empty, `ratio` is not in
+            (0, 1], or the layers of `gnn` take no `edge_dim`.
 
     Example:
         >>> import torch
@@ -106,7 +112,7 @@ class DiffPoolNet(Module):
         pooled_adj: PooledAdj = "normalized",
     ) -> None:
         super().__init__()
-        hidden = whole_number("hidden_channels", hidden_channels)
+        hidden = positive_number("hidden_channels", hidden_channels)
         self.num_clusters = cluster_numbers(num_clusters)
         self.link_weight, self.entropy_weight = link_weight, entropy_weight
         self.regularizer_weights = {
@@ -116,7 +122,7 @@ class DiffPoolNet(Module):
         }
         self.encoder, self.width = _encoder(in_channels, hidden)
         own = {"dropout": dropout, "normalize": l2_normalize, "edge_dim": edge_dim}
-        make = _maker(gnn, hidden, num_layers, own)
+        make = _maker(gnn, hidden, positive_number("num_layers", num_layers), own)
         options: dict[str, Any] = {"link": link, "normalize": normalize}
         options |= {"sync_losses": sync_losses, "edge_reduce": edge_reduce}
         options["pooled_adj"] = pooled_adj
@@ -126,7 +132,7 @@ class DiffPoolNet(Module):
             self.pools.append(DiffPool(*gnns, ratio, backend=backend, **options))
             width, backend = hidden, "auto"  # pooled graphs are dense
         self.last = make(hidden, hidden)
-        out = whole_number("out_channels", out_channels)
+        out = positive_number("out_channels", out_channels)
         widths = [hidden * (len(self.pools) + 1), hidden, out]
         self.mlp = MLP(widths, norm=None, dropout=dropout)
 
@@ -254,11 +260,14 @@ def _maker(
     gnn: type[BasicGNN], hidden: int, num_layers: int, own: dict[str, Any]
 ) -> Callable[[int, int], BasicGNN]:
     """Makes a GNN from its channels in and out."""
+    if not (isinstance(gnn, type) and issubclass(gnn, BasicGNN)):
+        what = "'gnn' to be a class of PyG's BasicGNN models"
+        raise wrong(TypeError, what, repr(gnn), "Take torch_geometric.nn.GCN, GIN, ...")
     if own["edge_dim"] is None:
         del own["edge_dim"]
     elif not gnn.supports_edge_attr:
         what = "a 'gnn' with layers for edge features beside 'edge_dim'"
-        raise wrong(ValueError, what, gnn.__name__, "Take GAT or PNA.")
+        raise wrong(ValueError, what, gnn.__name__, "Take GAT.")
     if gnn is not GraphSAGE:
         del own["normalize"]
     own |= {"norm": NodeBatchNorm(hidden), "act_first": True, "jk": "cat"}
