@@ -7,10 +7,8 @@ import torch
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from torch_geometric.data import Data, InMemoryDataset, OnDiskDataset
 from torch_geometric.datasets import FakeDataset
-from torch_geometric.transforms import ToSparseTensor
 
 from pyg_diffpool.train import GraphDataModule
-from pyg_diffpool.train.data import OneForm
 from pyg_diffpool.train.sets import load_dataset
 from pyg_diffpool.train.splits import check_split, fold_split, split_from_file
 from pyg_diffpool.train.task import (
@@ -198,16 +196,14 @@ def test_graphs_without_features_get_their_degrees():
     data = GraphDataModule(dataset)
     data.setup("predict")
     assert data.in_channels == 5
-    assert dataset[0].x is None
+    assert dataset[0].x is None  # as it was
 
 
-def test_a_transposed_adjacency_gives_the_edges_as_they_run():
-    graph = Data(torch.ones(3, 1), torch.tensor([[0, 1], [1, 2]]))
-    graph.edge_weight = torch.tensor([0.5, 2.0])
-    to_sparse = ToSparseTensor(attr="edge_weight", layout=torch.sparse_csr)
-    found = OneForm()(to_sparse(graph.clone()))
-    assert found.edge_index.tolist() == [[0, 1], [1, 2]]
-    assert found.edge_weight.tolist() == [0.5, 2.0]
+def test_the_set_of_a_checkpoint_may_have_no_name():
+    data = GraphDataModule(FakeDataset(num_graphs=12, num_classes=2))
+    again = GraphDataModule(**data.hparams)
+    with pytest.raises(ValueError, match="data set of the training has no name"):
+        again.setup("test")
 
 
 class WithSplit(InMemoryDataset):
