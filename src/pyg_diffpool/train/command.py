@@ -146,14 +146,9 @@ class DiffPoolCLI(LightningCLI):
             if name != "fit":
                 raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
             return
-        stored = read_options(path)
-        self._subcommand_parsers[name].set_defaults(stored)
+        self._subcommand_parsers[name].set_defaults(read_options(path))
         self.config = parser.parse_args(args)
-        options = self.config[name]
-        options.ckpt_path = path
-        for key, value in stored.items():
-            if options[key] is None:  # as a config.yaml has what data tell
-                options[key] = value
+        self.config[name].ckpt_path = path
 
     def _parse_ckpt_path(self) -> None:
         """Nothing is left to do: its options would go before those that are typed."""

@@ -97,10 +97,6 @@ class R2(R2Score):
     Torchmetrics subtracts squares of sums, which cancel where the mean is large.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_dtype(torch.float64)
-
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds.double(), target.double())
 
