@@ -163,8 +163,8 @@ WRONG = {
     "no last": (["fit", "--ckpt_path=last"], "last.ckpt below 'runs'"),
     "damaged": (["plot", "--ckpt_path=damaged.ckpt"], "checkpoint of 'pyg-diffpool"),
     "foreign": (["predict", "--ckpt_path=foreign.ckpt"], "checkpoint of 'pyg-diffpool"),
-    "no such set": (["fit", "--data.dataset=nowhere.set:Graphs"], "to import"),
-    "no data set": (["fit", "--data.dataset=json:dumps"], "json:dumps"),
+    "no such set": (["fit", "--data.dataset=nowhere.set:Graphs"], "No module"),
+    "no data set": (["fit", "--data.dataset=json:JSONEncoder"], "gives a JSONEnc"),
     "no such folder": (["fit", "--data.dataset=./absent"], "one file NAME_A.txt in"),
 }
 

@@ -216,7 +216,7 @@ def test_graph_attributes_are_regressed(cli, work):
     (folder / "REG_graph_attributes.txt").write_text(text)
     raw.parent.mkdir()
     folder.rename(raw)
-    options = ["--data.root=elsewhere", "--data.batch_size=8", "--model.dropout=0"]
+    options = ["--data.root=elsewhere", "--model.dropout=0", "--trainer.max_epochs=40"]
     result = cli("fit", "--data.dataset=REG", *LEARN, *options)
     assert result["test_mae"] < result["test_baseline_mae"] < 20
     assert result["test_r2"] > 0.5

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -156,13 +156,9 @@ class DiffPoolCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs a training to CSV and TensorBoard, unless told else."""
         options = self._get(self.config_init, "trainer")
-        if self.subcommand != "fit":
-            options.logger = False
-        elif options.logger in (None, True):
-            log = CSVLogger(options.default_root_dir, name="")
-            version = f"version_{log.version}"
-            board = TensorBoardLogger(options.default_root_dir, "", version)
-            options.logger = [log, board]
+        if options.logger in (None, True):
+            fits = self.subcommand == "fit"
+            options.logger = _loggers(options.default_root_dir) if fits else False
         if not options.logger:
             self.save_config_callback = None
         return super().instantiate_trainer(**kwargs)
@@ -209,6 +205,11 @@ class DiffPoolCLI(LightningCLI):
             number = value if isinstance(value, int) else round(float(value), 6)
             result[name.replace("/", "_")] = number if isfinite(number) else None
         sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _loggers(root: str) -> list[Logger]:
+    log = CSVLogger(root, name="")
+    return [log, TensorBoardLogger(root, name="", version=f"version_{log.version}")]
 
 
 def find_checkpoint(name: str | None, root: str) -> str | None:

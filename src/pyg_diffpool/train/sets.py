@@ -35,7 +35,6 @@ def load_dataset(name: str, root: str | None = None) -> Dataset:
         of its graphs (`class_names`) and of nodes and edges (`label_ranges`).
 
     Raises:
-        TypeError: If the imported object gives no data set.
         ValueError: If there is no such set, or its files are damaged.
     """
     base = Path(get_home_dir() if root is None else root)
@@ -141,14 +140,13 @@ def _imported(path: str, base: Path) -> Dataset:
         parameters = inspect.signature(factory).parameters
         root = {"root": str(base / path.rpartition(":")[2])}
         dataset = factory(**(root if "root" in parameters else {}))
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"it gives a {type(dataset).__name__}")
     except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"Expected 'package.module:Class' to import (got {path!r}: {error}). Check "
-            "the spelling, and that the package is installed or in this folder."
+            f"Expected 'package.module:Class' of a PyG data set (got {path!r}: {error}"
+            "). Check the spelling, and that the package is installed or in this folder."
         ) from error
     finally:
         sys.path.pop()
-    if not isinstance(dataset, Dataset):
-        got = type(dataset).__name__
-        raise TypeError(f"Expected a PyG data set from {path!r} (got {got}).")
     return dataset
