@@ -114,13 +114,12 @@ class GraphDataModule(LightningDataModule):
         Raises:
             ValueError: If graphs would be tested that were trained on.
         """
-        now, trainer = self.state_dict(), self.trainer
-        fits = trainer is not None and trainer.state.fn == "fit"
-        same_set = (
-            now["dataset"] is not None and now["dataset"] == state_dict["dataset"]
-        )
+        now, trained, trainer = self.state_dict(), state_dict["dataset"], self.trainer
+        other_set = trained is None or now["dataset"] != trained
+        if other_set and trainer is not None and trainer.state.fn != "fit":
+            return
         for name, before in state_dict.items():
-            if now[name] != before and (fits or same_set):
+            if now[name] != before:
                 raise ValueError(
                     f"Expected '{name}' to be {before} as in the checkpoint (got "
                     f"{now[name]}), whose training graphs would be tested. Train anew."

@@ -145,7 +145,7 @@ def _imported(path: str, base: Path) -> Dataset:
     except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(
             f"Expected 'package.module:Class' of a PyG data set (got {path!r}: {error}"
-            "). Check the spelling, and that the package is installed or in this folder."
+            "). Check the spelling, and that it is installed or in this folder."
         ) from error
     finally:
         sys.path.pop()
