@@ -70,12 +70,12 @@ def test_files_of_splits(tmp_path, content):
     assert parts == {"train": [0, 1, 2], "val": [3], "test": [4, 5]}
 
 
-@pytest.mark.parametrize("fold", [1, -1])
-def test_a_file_of_one_split_has_no_other_fold(tmp_path, fold):
+def test_a_file_of_one_split_has_no_other_fold(tmp_path):
     path = tmp_path / "splits.json"
     path.write_text(json.dumps(PLAIN))
-    with pytest.raises(ValueError, match=f"for fold {fold}"):
-        split_from_file(path, 6, fold)
+    for fold in (1, -1):
+        with pytest.raises(ValueError, match=f"for fold {fold}"):
+            split_from_file(path, 6, fold)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,6 @@ def test_a_file_of_one_split_has_no_other_fold(tmp_path, fold):
     [
         "no json",
         "[]",
-        "3",
-        '{"train": [0], "val": [1]}',
         '{"train": [0], "val": [1], "test": []}',
         '{"train": [0], "val": [1], "test": [1]}',
         '{"train": [0], "val": [1], "test": [6]}',
@@ -140,13 +138,6 @@ def test_labels_that_are_missing_count_nowhere():
     torch.testing.assert_close(loss, terms[~y.isnan()].mean())
     nothing = task_loss("multilabel", out, torch.full_like(y, NAN), lambda v: v)
     assert nothing == 0
-
-
-def test_a_single_label_has_an_area():
-    out, y = torch.tensor([[2.0], [1.0], [-1.0]]), torch.tensor([[1.0], [0.0], [NAN]])
-    metrics = task_metrics("multilabel", 1)
-    metrics.update(out, y)
-    assert metrics.compute()["roc_auc"] == 1
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
