@@ -1,10 +1,12 @@
 """What goes wrong silently in training parts: the right value, or a named error."""
 
 import csv
+from math import isfinite
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch_geometric.data import Batch, Data
 
 from pyg_diffpool.train import DiffPoolModule, GraphDataModule
@@ -152,43 +154,58 @@ def test_a_model_that_does_not_fit_ends_in_a_line(cli, work, make_set, name):
     assert not list(work.rglob("*.ckpt"))
 
 
-WORKS = {
-    "float64 x, int32 y": ("g.x = g.x.double()\ng.y = g.y.int()",),
+WORKS: dict[str, tuple[str, dict[str, object]]] = {
+    "float64 x, int32 y": ("g.x = g.x.double()\ng.y = g.y.int()", {}),
     "int32 x, a scalar y, the first graph empty": (
         "g.x = torch.zeros(0 if i == 0 else 3, 1).int() + i\n"
         "g.edge_index = g.edge_index[:, :len(g.x) * 2]\n"
         "g.y = torch.tensor(i % 2)",
+        {},
     ),
     "integer edge_attr": (
         "g.edge_attr = torch.eye(4).int()[[i % 4] * 6]",
-        "--model.gnn=GAT",
-        "--model.edge_dim=4",
+        {"gnn": "GAT", "edge_dim": 4},
     ),
-    "classes regressed, float64 throughout": (
-        "",
-        "--model.task=regression",
-        "--trainer.precision=64-true",
-    ),
-    "bfloat16 throughout": ("", "--trainer.precision=bf16-true"),
-    "no validation": ("", "--trainer.limit_val_batches=0"),
-    "one level, workers": ("", "--model.num_clusters=8", "--data.num_workers=1"),
-    "classes as floats": ("g.y = g.y.float() * 2", "--model.task=classification"),
-    "several targets": ("g.y = torch.tensor([[i / 7, i / 3]])",),
-    "one label": ("g.y = g.y.view(1, 1).float()",),
+    "classes regressed": ("", {"task": "regression"}),
+    "one level": ("", {"num_clusters": 8}),
+    "classes as floats": ("g.y = g.y.float() * 2", {"task": "classification"}),
+    "several targets": ("g.y = torch.tensor([[i / 7, i / 3]])", {}),
+    "one label": ("g.y = g.y.view(1, 1).float()", {}),
     "widths given": (
         "",
-        *("--model.in_channels=2", "--model.out_channels=2"),
-        "--model.task=classification",
+        {"in_channels": 2, "out_channels": 2, "task": "classification"},
     ),
 }
 
 
-@pytest.mark.parametrize("name", WORKS)
-def test_works(cli, make_set, name):
-    change, *options = WORKS[name]
-    result = cli("fit", f"--data.dataset={make_set(change)}", *QUICK, *options)
-    assert None not in [v for k, v in result.items() if k.startswith("test_")]
-    cli("predict", f"--ckpt_path={result['checkpoint'] or 'last'}", *options)
+def check_training(name, precision="32-true", workers=0, **options):
+    data = GraphDataModule(name, num_folds=3, batch_size=16, num_workers=workers)
+    model = DiffPoolModule(**{"hidden_channels": 8, "num_clusters": [4, 2]} | options)
+    quiet = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar"), False
+    )
+    trainer = Trainer(accelerator="cpu", max_epochs=1, precision=precision, **quiet)
+    trainer.fit(model, data)
+    (measured,) = trainer.test(model, data, verbose=False)
+    out = torch.cat(trainer.predict(model, data))
+    assert out.shape == (60, model.hparams["out_channels"])
+    assert all(map(isfinite, [*measured.values(), *out.flatten().tolist()]))
+
+
+@pytest.mark.parametrize(("change", "options"), WORKS.values(), ids=WORKS)
+def test_works(make_set, change, options):
+    check_training(make_set(change), **options)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_precisions_work(make_set, precision):
+    check_training(make_set(), precision, workers=1)
+
+
+def test_without_validation_the_last_weights_are_used(cli, make_set):
+    options = [*QUICK, "--trainer.limit_val_batches=0"]
+    assert cli("fit", f"--data.dataset={make_set()}", *options)["test_accuracy"] >= 0
+    cli("predict", "--ckpt_path=last")
     assert len(predictions()) == 60
 
 
@@ -216,7 +233,12 @@ def test_graph_attributes_are_regressed(cli, work):
     (folder / "REG_graph_attributes.txt").write_text(text)
     raw.parent.mkdir()
     folder.rename(raw)
-    options = ["--data.root=elsewhere", "--model.dropout=0", "--trainer.max_epochs=40"]
+    options = [
+        "--data.root=elsewhere",
+        "--model.dropout=0",
+        "--data.batch_size=8",
+        "--trainer.max_epochs=15",
+    ]
     result = cli("fit", "--data.dataset=REG", *LEARN, *options)
     assert result["test_mae"] < result["test_baseline_mae"] < 20
     assert result["test_r2"] > 0.5
