@@ -1,8 +1,7 @@
 """DiffPool in GraphGym: import this module, then name `diffpool` in a config file.
 
-As `model.type` it is the network :class:`~pyg_diffpool.DiffPoolNet`, as
-`gnn.layer_type` one level, whose weighted edges only the next level uses. Auxiliary
-losses are added to any `model.loss_fun`. Settings are in the group `diffpool`.
+As `model.type` it is the network :class:`~pyg_diffpool.DiffPoolNet`. Auxiliary losses
+are added to any `model.loss_fun`. Settings are in the group `diffpool`.
 """
 
 from typing import Any
@@ -22,7 +21,6 @@ from torch_geometric.graphgym.models.gnn import FeatureEncoder  # noqa: E402
 from yacs.config import CfgNode  # noqa: E402
 
 from pyg_diffpool.conv import find_gnn  # noqa: E402
-from pyg_diffpool.layer import DiffPool  # noqa: E402
 from pyg_diffpool.models import DiffPoolNet  # noqa: E402
 
 _pending: list[Tensor] = []  # the auxiliary loss on its way to the loss
@@ -31,7 +29,7 @@ _pending: list[Tensor] = []  # the auxiliary loss on its way to the loss
 def set_cfg_diffpool(cfg: CfgNode) -> None:
     """Add the group `diffpool` with its defaults to a configuration."""
     group = cfg.diffpool = CfgNode()
-    group.num_clusters = [16, 4]  # K of each level; a layer takes the first
+    group.num_clusters = [16, 4]  # K of each level
     group.ratio = 0.0  # ceil(ratio * n_b) clusters, at most K; 0 is K for every graph
     group.gnn = "GraphSAGE"  # a BasicGNN model of torch_geometric.nn
     group.link = "frobenius"  # or "bce"
@@ -70,32 +68,8 @@ class DiffPoolNetwork(Module):
         return out.out, batch.y
 
 
-@register.register_layer("diffpool")
-class DiffPoolLayer(Module):
-    """A level with K = `num_clusters`; the mini-batch becomes the pooled one."""
-
-    def __init__(self, config: Any, num_clusters: int | None = None, **_: Any) -> None:
-        super().__init__()
-        own, gnn = cfg.diffpool, find_gnn(cfg.diffpool.gnn)
-        k = own.num_clusters[0] if num_clusters is None else num_clusters
-        embed = gnn(config.dim_in, config.dim_out, 1)
-        assign = gnn(config.dim_in, config.dim_out, 2, out_channels=k)
-        ratio = own.ratio or None
-        self.model = DiffPool(embed, assign, ratio, link=own.link, sync_losses=True)
-
-    def forward(self, batch: Batch) -> Batch:  # noqa: D102
-        graphs = batch.x, batch.edge_index, batch.edge_weight, batch.batch
-        out = self.model(*graphs, batch_size=batch.num_graphs)
-        own = cfg.diffpool
-        loss = own.link_weight * out.link_loss + own.entropy_weight * out.entropy_loss
-        batch.update(out.to_batch())
-        batch.auxiliary_loss = batch.to_dict().get("auxiliary_loss", 0.0) + loss
-        _pending[:] = [batch.auxiliary_loss]
-        return batch
-
-
 def add_auxiliary_loss(pred: Tensor, true: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The configured loss and the auxiliary one; None where no level has run."""
+    """The configured loss and the auxiliary one; None where the network is another."""
     if not _pending:
         return None
     auxiliary = _pending.pop()  # hence the next call does not come back here

@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def sources(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def standard_functions(tmp_path_factory: pytest.TempPathFactory) -> PythonFunctions:
-    """The true data set, built once for all tests."""
-    return PythonFunctions(tmp_path_factory.mktemp("standard"))
+def asyncio_functions(tmp_path_factory: pytest.TempPathFactory) -> PythonFunctions:
+    """Those of one package of the standard library."""
+    source = Path(asyncio.__file__).parent
+    return PythonFunctions(tmp_path_factory.mktemp("asyncio"), source=source)

@@ -1,4 +1,4 @@
-"""GraphGym trains DiffPool from a config file, as a network and as a layer."""
+"""GraphGym trains DiffPool from a config file."""
 
 import json
 import os
@@ -14,11 +14,8 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.graphgym import register
 from torch_geometric.graphgym.config import cfg
 from torch_geometric.graphgym.loss import compute_loss
-from torch_geometric.graphgym.models.gnn import GNN
-from torch_geometric.graphgym.models.layer import GeneralLayer, new_layer_config
 
 import pyg_diffpool.graphgym  # noqa: F401
-from pyg_diffpool import DiffPool
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphgym"
 
@@ -27,7 +24,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "graphgym"
 def configured():
     """GraphGym's one configuration, as it was before."""
     before = cfg.clone()
-    cfg.model.type = cfg.gnn.layer_type = "diffpool"
+    cfg.model.type = "diffpool"
     cfg.gnn.head = cfg.dataset.task = "graph"
     cfg.diffpool.num_clusters = [3, 2]
     yield cfg
@@ -92,32 +89,6 @@ def test_auxiliary_losses_are_added_once(configured):
     torch.testing.assert_close(loss - plain, right)
     torch.testing.assert_close(score, expected_score)
     torch.testing.assert_close(plain, torch.nn.functional.cross_entropy(pred, true))
-
-
-def test_layers_stack(configured):
-    configured.gnn.layers_mp, configured.share.dim_out = 2, 4
-    network, levels = GNN(6, 4), []
-    for module in network.modules():
-        if isinstance(module, DiffPool):
-            module.register_forward_hook(lambda *call: levels.append(call[-1]))
-    given = batch()
-    pred, true = network(given)
-    assert pred.shape == (3, 4)
-    assert given.batch.tolist() == sorted([0, 1, 2] * 3)
-    loss, _ = compute_loss(pred, true)
-    plain, _ = compute_loss(pred, true)
-    right = sum(level.link_loss + 0.1 * level.entropy_loss for level in levels)
-    torch.testing.assert_close(loss - plain, right)
-    loss.backward()
-    assert all(p.grad is not None for p in network.parameters())
-
-
-def test_a_layer_takes_its_number_of_clusters(configured):
-    config = new_layer_config(6, 5, 1, has_act=False, has_bias=False, cfg=configured)
-    out = GeneralLayer("diffpool", config, num_clusters=2)(batch())
-    assert out.x.shape == (6, 5)
-    assert out.num_nodes == 6
-    assert out.ptr.tolist() == [0, 2, 4, 6]
 
 
 @pytest.mark.usefixtures("configured")

@@ -1,6 +1,7 @@
 """Small data sets and the command line, run in this process."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pyg_diffpool.cli import main
 
 SMALL = ["--model.hidden_channels=8", "--model.num_clusters=[4,2]"]
 QUICK = [*SMALL, "--trainer.max_epochs=2", "--data.num_folds=3"]
+LEARN = [*SMALL, "--model.lr=0.03", "--trainer.max_epochs=25", "--data.num_folds=5"]
 SETS = """
 import torch
 from torch_geometric.data import Data, InMemoryDataset
@@ -57,6 +59,25 @@ def cli(work: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:  
     return run
 
 
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run: values of about 10 mean label 3, of about 20 label 7."""
+    folder = tmp_path_factory.mktemp("trained")
+    values = [10.0 + g % 3 / 10 if g % 2 else 20.0 + g % 3 / 10 for g in range(40)]
+    data = write_tu(folder / "OLD", values, [3 if g % 2 else 7 for g in range(40)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main(["fit", f"--data.dataset={data}", *LEARN])
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once: Path, work: Path) -> str:
+    """A copy of that run in the working folder; its best checkpoint."""
+    shutil.copytree(trained_once / "runs", work / "runs")
+    return "runs/version_0/checkpoints/best.ckpt"
+
+
 @pytest.fixture
 def make_set(work: Path, request: pytest.FixtureRequest) -> Callable[..., str]:
     """Writes a data set of graphs `g` changed by these lines; gives its name."""
@@ -73,7 +94,9 @@ def make_set(work: Path, request: pytest.FixtureRequest) -> Callable[..., str]:
     return write
 
 
-def write_tu(folder: Path, values: Iterable[float], labels: Iterable[object]) -> Path:
+def write_tu(
+    folder: Path, values: Iterable[float], labels: Iterable[object] | None
+) -> Path:
     """A folder of triangles in TU's raw layout, one value for the nodes of each."""
     folder.mkdir()
     values, name = list(values), folder.name
@@ -89,6 +112,7 @@ def write_tu(folder: Path, values: Iterable[float], labels: Iterable[object]) ->
         "node_attributes": [v + d for v in values for d in (-0.1, 0.0, 0.1)],
     }
     for kind, lines in rows.items():
-        text = "".join(f"{line}\n" for line in lines)
-        (folder / f"{name}_{kind}.txt").write_text(text)
+        if lines is not None:
+            text = "".join(f"{line}\n" for line in lines)
+            (folder / f"{name}_{kind}.txt").write_text(text)
     return folder

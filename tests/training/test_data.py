@@ -7,10 +7,10 @@ import torch
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from torch_geometric.data import Data, InMemoryDataset, OnDiskDataset
 from torch_geometric.datasets import FakeDataset
-from torch_geometric.transforms import ToSparseTensor
+from torch_geometric.transforms import Constant
 
 from pyg_diffpool.train import GraphDataModule
-from pyg_diffpool.train.data import OneForm
+from pyg_diffpool.train.data import check_graph
 from pyg_diffpool.train.sets import load_dataset
 from pyg_diffpool.train.splits import check_split, fold_split, split_from_file
 from pyg_diffpool.train.task import (
@@ -70,12 +70,12 @@ def test_files_of_splits(tmp_path, content):
     assert parts == {"train": [0, 1, 2], "val": [3], "test": [4, 5]}
 
 
-@pytest.mark.parametrize("fold", [1, -1])
-def test_a_file_of_one_split_has_no_other_fold(tmp_path, fold):
+def test_a_file_of_one_split_has_no_other_fold(tmp_path):
     path = tmp_path / "splits.json"
     path.write_text(json.dumps(PLAIN))
-    with pytest.raises(ValueError, match=f"for fold {fold}"):
-        split_from_file(path, 6, fold)
+    for fold in (1, -1):
+        with pytest.raises(ValueError, match=f"for fold {fold}"):
+            split_from_file(path, 6, fold)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,6 @@ def test_a_file_of_one_split_has_no_other_fold(tmp_path, fold):
     [
         "no json",
         "[]",
-        "3",
-        '{"train": [0], "val": [1]}',
         '{"train": [0], "val": [1], "test": []}',
         '{"train": [0], "val": [1], "test": [1]}',
         '{"train": [0], "val": [1], "test": [6]}',
@@ -142,20 +140,14 @@ def test_labels_that_are_missing_count_nowhere():
     assert nothing == 0
 
 
-def test_a_single_label_has_an_area():
-    out, y = torch.tensor([[2.0], [1.0], [-1.0]]), torch.tensor([[1.0], [0.0], [NAN]])
-    metrics = task_metrics("multilabel", 1)
-    metrics.update(out, y)
-    assert metrics.compute()["roc_auc"] == 1
-
-
-@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_r2_does_not_depend_on_the_mean(offset):
     torch.manual_seed(0)
-    y = torch.randn(200, 2).double()
+    y = torch.randn(200, 2) + offset
     out = y + 0.3 * torch.randn(200, 2)
     metrics = task_metrics("regression", 2)
-    metrics.update(out + offset, y + offset)
+    for rows in (slice(0, 150), slice(150, 200)):
+        metrics.update(out[rows], y[rows])
     expected = r2_score(y.numpy(), out.numpy())
     assert metrics.compute()["r2"].item() == pytest.approx(expected, abs=1e-6)
 
@@ -180,7 +172,7 @@ class OnDisk(OnDiskDataset):
         return Data(**row)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_sets_on_disk_give_the_graphs_of_the_split(tmp_path, workers):
     dataset = OnDisk(tmp_path)
     options = {"num_folds": 3, "num_workers": workers, "batch_size": 4}
@@ -198,16 +190,30 @@ def test_graphs_without_features_get_their_degrees():
     data = GraphDataModule(dataset)
     data.setup("predict")
     assert data.in_channels == 5
-    assert dataset[0].x is None
+    assert dataset[0].x is None  # as it was
 
 
-def test_a_transposed_adjacency_gives_the_edges_as_they_run():
-    graph = Data(torch.ones(3, 1), torch.tensor([[0, 1], [1, 2]]))
-    graph.edge_weight = torch.tensor([0.5, 2.0])
-    to_sparse = ToSparseTensor(attr="edge_weight", layout=torch.sparse_csr)
-    found = OneForm()(to_sparse(graph.clone()))
-    assert found.edge_index.tolist() == [[0, 1], [1, 2]]
-    assert found.edge_weight.tolist() == [0.5, 2.0]
+def test_a_transform_of_the_set_comes_first():
+    dataset = FakeDataset(num_graphs=12, num_channels=0, transform=Constant())
+    data = GraphDataModule(dataset)
+    data.setup("predict")
+    assert data.in_channels == 1
+
+
+def test_all_graphs_have_what_one_has():
+    graph = OnDisk.graph(0)
+    weighted = graph.clone()
+    weighted.edge_weight = torch.ones(2)
+    for first, other in ((graph, weighted), (weighted, graph)):
+        with pytest.raises(ValueError, match=r"'edge_weight' in all .*graph 3"):
+            check_graph(other, first, 3)
+
+
+def test_the_set_of_a_checkpoint_may_have_no_name():
+    data = GraphDataModule(FakeDataset(num_graphs=12, num_classes=2))
+    again = GraphDataModule(**data.hparams)
+    with pytest.raises(ValueError, match="data set of the training has no name"):
+        again.setup("test")
 
 
 class WithSplit(InMemoryDataset):

@@ -53,7 +53,7 @@ def test_pictures_are_written(tmp_path):
 
 
 def test_no_graph_to_draw_is_an_error(tmp_path):
-    for sizes, count in (([30], 0), ([30], -1), ([], 1)):
+    for sizes, count in (([30], 0), ([], 1)):
         with pytest.raises(ValueError, match=f"'num_graphs' {count} of {len(sizes)}"):
             plot.plot_run(Model(), Cycles(*sizes), tmp_path, num_graphs=count)
 
@@ -105,11 +105,3 @@ def test_curves(tmp_path):
     assert list(lines["val perplexity 1"].get_ydata()) == [3, 2, 2]
     assert list(lines["baseline"].get_ydata()) == [0.25, 0.25]
     assert list(lines["best: epoch 1"].get_ydata()) == [0.8]
-
-
-@pytest.mark.parametrize("row", ["0,x", "0,1,2", "0.5,1", "\0,1", "\xff", ""])
-def test_an_empty_or_damaged_log_is_an_error(tmp_path, row):
-    log = tmp_path / "metrics.csv"
-    log.write_text(f"epoch,val/r2\n{row}\n", encoding="latin-1")
-    with pytest.raises(ValueError, match=r"Expected .*metrics\.csv"):
-        plot._draw_curves(log)

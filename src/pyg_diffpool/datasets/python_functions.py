@@ -1,15 +1,13 @@
 """The functions of the Python standard library as graphs, without a download."""
 
+import json
 import os
 import platform
 import sysconfig
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch_geometric import get_home_dir
@@ -28,8 +26,6 @@ SKIPPED_FOLDERS = frozenset(
     {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 )
 """Folders whose files are no part of the library itself."""
-
-_FORMAT = b"2"  # another one for every change of what the cache file holds
 
 
 class PythonFunctions(InMemoryDataset):
@@ -61,11 +57,11 @@ class PythonFunctions(InMemoryDataset):
         root: Folder of the cache file. (default: ``PythonFunctions`` in PyG's
             :func:`torch_geometric.get_home_dir`)
         transform: Called on every graph at each access. (default: None)
-        pre_transform: Called on every graph before it is cached. What it returns may
-            hold tensors and plain containers. Another one, or another ``pre_filter``,
-            needs ``force_reload`` or another ``root``. (default: None)
+        pre_transform: Called on every graph before it is cached. Another one, or
+            another ``pre_filter``, needs ``force_reload`` or another ``root``.
+            (default: None)
         pre_filter: Says which graphs to cache. (default: None)
-        force_reload: Build the cache file even if there is one. (default: False)
+        force_reload: Build the cache even if there is one. (default: False)
         source: Folder of Python files to use instead of the standard library; its
             test folders are skipped as well. (default: None)
         labelled_only: Leave out the functions without a class. (default: False)
@@ -75,11 +71,9 @@ class PythonFunctions(InMemoryDataset):
         type_vocabulary: The name of every node type.
         attribute_vocabulary: The text of every node attribute.
         module_names: The dotted name of every module.
-        max_depth: The largest depth, 20; nodes further down are given it too.
 
     Raises:
-        ValueError: If ``source`` holds no function, or ``pre_filter`` leaves none.
-        RuntimeError: If the cache file is damaged.
+        ValueError: If ``source`` holds no function.
 
     Example:
         .. code-block:: python
@@ -87,8 +81,6 @@ class PythonFunctions(InMemoryDataset):
             dataset = PythonFunctions(labelled_only=True)
             print(dataset[0].name_tokens, dataset.class_names[dataset[0].y])
     """
-
-    max_depth: int = MAX_DEPTH
 
     def __init__(
         self,
@@ -108,8 +100,9 @@ class PythonFunctions(InMemoryDataset):
         super().__init__(
             str(root), transform, pre_transform, pre_filter, force_reload=force_reload
         )
-        content = _load_whole(Path(self.processed_paths[0]))
-        self.data, self.slices = Data.from_dict(content["graphs"]), content["slices"]
+        graphs, names = map(Path, self.processed_paths)
+        self.load(str(graphs))
+        content = json.loads(names.read_text("utf-8"))
         self.type_vocabulary: list[str] = content["types"]
         self.attribute_vocabulary: list[str] = content["attributes"]
         self.class_names: list[str] = content["classes"]
@@ -119,13 +112,13 @@ class PythonFunctions(InMemoryDataset):
 
     @property
     def processed_dir(self) -> str:
-        """Folder of the cache file, one for each interpreter and set of sources."""
+        """Folder of the cache, one for each interpreter and set of sources."""
         return str(Path(self.root, "processed", self._fingerprint))
 
     @property
     def processed_file_names(self) -> list[str]:
-        """Name of the cache file."""
-        return ["functions.pt"]
+        """Names of the cache files, in the order in which they are written."""
+        return ["graphs.pt", "names.json"]
 
     @property
     def num_classes(self) -> int:
@@ -133,22 +126,12 @@ class PythonFunctions(InMemoryDataset):
         return len(self.class_names)
 
     @property
-    def num_node_types(self) -> int:
-        """Number of node types, ``x[:, 0]`` is below it."""
-        return len(self.type_vocabulary)
-
-    @property
-    def num_node_attributes(self) -> int:
-        """Number of node attributes, ``x[:, 1]`` is below it."""
-        return len(self.attribute_vocabulary)
-
-    @property
     def feature_cardinalities(self) -> tuple[int, int, int]:
         """Numbers of node types, of node attributes and of depths."""
-        return self.num_node_types, self.num_node_attributes, self.max_depth + 1
+        return len(self.type_vocabulary), len(self.attribute_vocabulary), MAX_DEPTH + 1
 
     def process(self) -> None:
-        """Make the cache file from the source files."""
+        """Make the cache from the source files."""
         trees_of = [read_trees(path) for path in self._files]
         trees = [tree for of_file in trees_of for tree in of_file]
         modules = [i for i, of_file in enumerate(trees_of) for _ in of_file]
@@ -162,17 +145,11 @@ class PythonFunctions(InMemoryDataset):
         classes = set_labels(graphs, trees, modules)
         if self.pre_filter is not None:
             graphs = [graph for graph in graphs if self.pre_filter(graph)]
-        if not graphs:
-            raise ValueError(
-                f"Expected 'pre_filter' to keep some of {len(trees)} functions (got 0)."
-            )
         if self.pre_transform is not None:
             graphs = [self.pre_transform(graph) for graph in graphs]
-        data, slices = self.collate(graphs)
+        self.save(graphs, self.processed_paths[0])
         paths = [path.relative_to(self._source).with_suffix("") for path in self._files]
         content = {
-            "graphs": data.to_dict(),
-            "slices": slices,
             "types": list(vocabulary.types),
             "attributes": list(vocabulary.attributes),
             "classes": classes,
@@ -180,7 +157,7 @@ class PythonFunctions(InMemoryDataset):
                 ".".join(path.parts).removesuffix(".__init__") for path in paths
             ],
         }
-        _save_whole(content, Path(self.processed_paths[0]))
+        Path(self.processed_paths[1]).write_text(json.dumps(content), "utf-8")
 
 
 def set_labels(
@@ -212,34 +189,9 @@ def source_files(folder: Path) -> list[Path]:
 
 def fingerprint(folder: Path, files: Iterable[Path]) -> str:
     """Interpreter, and digest of all names and contents: ``cpython-3.11.7-5f0c..``."""
-    digest = sha256(_FORMAT)
+    digest = sha256()
     for path in files:
-        digest.update(sha256(os.fsencode(path.relative_to(folder))).digest())
-        digest.update(sha256(path.read_bytes()).digest())
+        for part in (os.fsencode(path.relative_to(folder)), path.read_bytes()):
+            digest.update(sha256(part).digest())
     implementation = platform.python_implementation().lower()
     return f"{implementation}-{platform.python_version()}-{digest.hexdigest()[:12]}"
-
-
-def _save_whole(content: dict[str, Any], path: Path) -> None:
-    """Write beside and replace: a killed process leaves no half of a file."""
-    buffer = BytesIO()
-    torch.save(content, buffer)
-    saved = buffer.getvalue()
-    part = path.with_name(f"{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(sha256(saved).digest() + saved)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _load_whole(path: Path) -> Any:
-    """Read what was saved, to the last bit; it cannot run code (``weights_only``)."""
-    whole = path.read_bytes()
-    digest, saved = whole[:32], whole[32:]
-    if sha256(saved).digest() != digest:
-        raise RuntimeError(
-            f"Expected the cache file {str(path)!r} as it was written (got a damaged "
-            "one). Delete it, or pass 'force_reload=True'."
-        )
-    return torch.load(BytesIO(saved), weights_only=True)

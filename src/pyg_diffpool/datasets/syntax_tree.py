@@ -15,7 +15,6 @@ MASK = "<mask>"
 
 _NOT_TOKENS = frozenset({"type_comment", "kind"})
 _WORD = re.compile(r"\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
-_MAX_DECIMAL_BITS = 4096
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -125,6 +124,4 @@ def _literal(value: object, own_name: re.Pattern[str]) -> str:
     if isinstance(value, bytes):
         masked = own_name.sub(MASK, value.decode("latin-1"))
         return MASK if masked == MASK else repr(masked.encode("latin-1"))
-    if isinstance(value, int) and value.bit_length() > _MAX_DECIMAL_BITS:
-        return hex(value)
     return repr(value)

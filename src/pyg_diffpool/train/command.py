@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -25,9 +24,7 @@ from torch import Tensor
 from pyg_diffpool.train.data import GraphDataModule
 from pyg_diffpool.train.module import DiffPoolModule
 
-MONITOR = {"monitor": "val/score", "mode": "max"}
-# What data tell unless it is given; a `config.yaml` has it as null.
-TOLD = ("in_channels", "out_channels", "task", "class_names", "label_ranges")
+MONITOR: dict[str, Any] = {"monitor": "val/score", "mode": "max"}
 TRAINER = {
     "default_root_dir": "runs",
     "devices": 1,
@@ -38,6 +35,21 @@ TRAINER = {
 }
 
 
+class Patience(EarlyStopping):
+    """Stop where `val/score` has not risen for a while.
+
+    Args:
+        patience: Epochs without a better score after which training stops; also of a
+            training that is resumed. (default: `50`)
+    """
+
+    def __init__(self, patience: int = 50) -> None:
+        super().__init__(**MONITOR, patience=patience, strict=False, check_finite=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+
 class PredictionWriter(BasePredictionWriter):
     """Write a line for each graph of the set that is predicted, in its order.
 
@@ -46,8 +58,7 @@ class PredictionWriter(BasePredictionWriter):
     `true`, empty where it is not known.
 
     Args:
-        path: File to write: JSON lines if it ends in `.jsonl`, else CSV. (default:
-            `"predictions.csv"`)
+        path: CSV file to write. (default: `"predictions.csv"`)
     """
 
     def __init__(self, path: str = "predictions.csv") -> None:
@@ -61,48 +72,38 @@ class PredictionWriter(BasePredictionWriter):
         predictions: Sequence[Tensor],
         batch_indices: Sequence[Any],
     ) -> None:
-        del batch_indices
         data: GraphDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        rows = list(_rows(pl_module, data, torch.cat([*predictions]).cpu()))
+        rows = list(_rows(pl_module, data, torch.cat([*predictions])))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("w", newline="", encoding="utf-8") as file:
-            if self.path.suffix.lower() == ".jsonl":
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-            else:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(rows)
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def _rows(
     model: LightningModule, data: GraphDataModule, out: Tensor
 ) -> Iterator[dict[str, Any]]:
     task, names = model.hparams["task"], model.hparams["class_names"]
-    for i, (values, y) in enumerate(zip(out, data.targets, strict=False)):
-        row: dict[str, Any] = {"graph": i}
-        truth = [None] if y is None else y[0].tolist()
+    width = max((y.size(1) for y in data.targets if y is not None), default=1)
+    for i, (values, y) in enumerate(zip(out.cpu(), data.targets, strict=True)):
+        truth = [None] * width if y is None else y[0].tolist()
         if task == "classification":
             probability, best = values.softmax(-1).max(-1)
-            row |= {"predicted": str(names[int(best)])}
-            row |= {"probability": round(float(probability), 6)}
-            known: dict[Any, Any] = dict(enumerate(data.class_names or names))
+            told = {"predicted": names[int(best)], "probability": f"{probability:.6f}"}
+            known: dict[Any, str] = dict(enumerate(data.class_names or names))
             truth = [known.get(label, label) for label in truth]
         else:
             values = values.sigmoid() if task == "multilabel" else values
-            row |= _columns("predicted", [float(f"{v:.9g}") for v in values.tolist()])
-        yield row | _columns("true", truth)
+            told = _columns("predicted", [f"{v:.9g}" for v in values.tolist()])
+        yield {"graph": i} | told | _columns("true", truth)
 
 
 def _columns(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """A column, or `name_0`, ... of several; empty where a value is not finite."""
-    plain = [_finite(value) for value in values]
-    if len(plain) == 1:
-        return {name: plain[0]}
-    return {f"{name}_{i}": value for i, value in enumerate(plain)}
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not isfinite(value) else value
+    """A column, or `name_0`, ... of several."""
+    if len(values) == 1:
+        return {name: values[0]}
+    return {f"{name}_{i}": value for i, value in enumerate(values)}
 
 
 class DiffPoolCLI(LightningCLI):
@@ -113,13 +114,12 @@ class DiffPoolCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str]) -> None:
+        best = ModelCheckpoint(**MONITOR, filename="best")
+        last = ModelCheckpoint(filename="last")  # of each epoch
         super().__init__(
             DiffPoolModule,
             GraphDataModule,
-            trainer_defaults={
-                **TRAINER,
-                "callbacks": [ModelCheckpoint(filename="last")],
-            },
+            trainer_defaults=TRAINER | {"callbacks": [best, last]},
             seed_everything_default=0,
             parser_kwargs={
                 "exit_on_error": False,
@@ -132,14 +132,9 @@ class DiffPoolCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add checkpoints, early stopping and the file of predictions."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        """Add early stopping and the file of predictions."""
+        parser.add_lightning_class_args(Patience, "early_stopping")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
-        best = {**MONITOR, "filename": "best"}
-        stop = {**MONITOR, "patience": 50, "strict": False, "check_finite": False}
-        parser.set_defaults({f"checkpoint.{k}": v for k, v in best.items()})
-        parser.set_defaults({f"early_stopping.{k}": v for k, v in stop.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and once more with the options of the checkpoint as defaults."""
@@ -147,39 +142,24 @@ class DiffPoolCLI(LightningCLI):
         name = self.config.subcommand
         options = self.config[name]
         path = find_checkpoint(options.ckpt_path, options.trainer.default_root_dir)
-        if path is not None:
-            stored = read_options(path)
-            self._subcommand_parsers[name].set_defaults(stored)
-            self.config = parser.parse_args(args)
-            options = self.config[name]
-            options.ckpt_path = path
-            for told in TOLD:
-                if options.model[told] is None:
-                    options.model[told] = stored[f"model.{told}"]
-        elif name != "fit":
-            raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
-        if options.data.dataset is None:
-            raise ValueError(
-                f"Expected '--data.dataset' (got none, as '{path}' was made of a data "
-                "set without a name)."
-            )
-        for part in ("checkpoint", "early_stopping"):
-            monitor, mode = options[part].monitor, options[part].mode
-            if mode == MONITOR["mode"] and str(monitor).endswith(("loss", "mae")):
-                raise ValueError(
-                    f"Expected '--{part}.mode' min for {monitor} (got {mode})."
-                )
+        if path is None:
+            if name != "fit":
+                raise ValueError(f"Expected '--ckpt_path' for {name} (got none).")
+            return
+        self._subcommand_parsers[name].set_defaults(read_options(path))
+        self.config = parser.parse_args(args)
+        self.config[name].ckpt_path = path
 
     def _parse_ckpt_path(self) -> None:
         """Nothing is left to do: its options would go before those that are typed."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that logs to CSV and TensorBoard, if it fits and none is chosen."""
+        """A trainer that logs a training to CSV and TensorBoard, unless told else."""
         options = self._get(self.config_init, "trainer")
         if options.logger in (None, True):
-            fits = self.subcommand == "fit" and not options.fast_dev_run
-            kwargs["logger"] = _loggers(options.default_root_dir) if fits else False
-        if not kwargs.get("logger", options.logger):
+            fits = self.subcommand == "fit"
+            options.logger = _loggers(options.default_root_dir) if fits else False
+        if not options.logger:
             self.save_config_callback = None
         return super().instantiate_trainer(**kwargs)
 
@@ -193,24 +173,18 @@ class DiffPoolCLI(LightningCLI):
 
     before_validate = before_predict = before_test
 
-    def before_fit(self) -> None:
-        self._start = perf_counter()
-
     def after_fit(self) -> None:
-        """Test the best checkpoint, or on several devices say how to."""
-        best = self._get(self.config_init, "checkpoint").best_model_path or None
+        """Test the best checkpoint, on one device."""
         trainer: Any = self.trainer
+        best = trainer.checkpoint_callback.best_model_path or None
         if best is None:
             rank_zero_warn("No epoch was validated: the last weights are tested.")
-        run = {
-            "epochs": trainer.current_epoch,
-            "seconds": perf_counter() - self._start,
-        }
+        values = {"epochs": trainer.current_epoch}
         if trainer.world_size == 1 and not trainer.fast_dev_run:
             trainer.test(self.model, self.datamodule, best, verbose=False)
-            run |= trainer.callback_metrics
+            values |= trainer.callback_metrics
         if trainer.is_global_zero:
-            self._print(run, best)
+            self._print(values, best)
 
     def after_test(self) -> None:
         path = self.config[self.subcommand].ckpt_path
@@ -222,15 +196,15 @@ class DiffPoolCLI(LightningCLI):
         """One line of JSON, in which what is not finite is null."""
         data = self.datamodule.hparams
         result = {
-            "dataset": data.get("dataset"),
+            "dataset": data["dataset"],
             "fold": data["fold"],
             "seed": self.config[self.subcommand].seed_everything,
             "checkpoint": checkpoint,
         }
         for name, value in values.items():
             number = value if isinstance(value, int) else round(float(value), 6)
-            result[name.replace("/", "_")] = _finite(number)
-        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+            result[name.replace("/", "_")] = number if isfinite(number) else None
+        sys.stdout.write(json.dumps(result) + "\n")
 
 
 def _loggers(root: str) -> list[Logger]:
@@ -243,23 +217,16 @@ def find_checkpoint(name: str | None, root: str) -> str | None:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If there are several best ones.
     """
     if name not in ("last", "best"):
         return name
-    found = sorted(Path(root).rglob(f"{name}*.ckpt"), key=lambda p: p.stat().st_mtime)
+    found = [*Path(root).rglob(f"{name}*.ckpt")]
     if not found:
         raise FileNotFoundError(
             f"Expected a checkpoint {name}.ckpt below '{root}' (got none). Give its "
             "path, or say by --trainer.default_root_dir where runs are."
         )
-    same = [path for path in found if path.parent == found[-1].parent]
-    if name == "best" and len(same) > 1:
-        raise ValueError(
-            f"Expected one {name}.ckpt in '{same[0].parent}' (got {len(same)} that "
-            "begin so). Give the path of one."
-        )
-    return str(found[-1])
+    return str(max(found, key=lambda path: path.stat().st_mtime))
 
 
 def read_options(path: str) -> dict[str, Any]:
@@ -270,8 +237,10 @@ def read_options(path: str) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        data = {"dataset": None} | content["datamodule_hyper_parameters"]
-        model = content["hyper_parameters"]
+        parts = {
+            "model": content["hyper_parameters"],
+            "data": content["datamodule_hyper_parameters"],
+        }
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -279,8 +248,7 @@ def read_options(path: str) -> dict[str, Any]:
             f"Expected a checkpoint of 'pyg-diffpool fit' (got '{path}', "
             f"{type(error).__name__}: {error})."
         ) from error
-    options = {f"model.{name}": value for name, value in model.items()}
-    return options | {f"data.{name}": value for name, value in data.items()}
+    return {f"{part}.{k}": v for part, own in parts.items() for k, v in own.items()}
 
 
 def run(args: list[str]) -> None:

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from pyg_diffpool.train.data import GraphDataModule
 from pyg_diffpool.train.task import check_targets, infer_task
 
@@ -14,7 +11,7 @@ def describe_data(data: GraphDataModule, own: Mapping[str, Any]) -> dict[str, An
     """Widths, task and names; those in `own`, the options of a model, are kept.
 
     Raises:
-        ValueError: If the targets are not of the task, or classes have no names.
+        ValueError: If the targets are not of the task.
     """
     y = data.known_targets()
     task = own.get("task") or infer_task(y)
@@ -23,11 +20,6 @@ def describe_data(data: GraphDataModule, own: Mapping[str, Any]) -> dict[str, An
     if task == "classification":
         given = own.get("class_names") or data.class_names or range(int(y.max()) + 1)
         names = [str(name) for name in given]
-        if len(y.unique()) < 2 or y.max() >= len(names) or len({*names}) < len(names):
-            raise ValueError(
-                "Expected at least two classes in 'y', and a name of its own for each "
-                f"of the {int(y.max()) + 1} (got {y.unique().tolist()} and {names})."
-            )
     found = {
         "in_channels": data.in_channels,
         "out_channels": y.size(1) if names is None else len(names),
@@ -56,21 +48,20 @@ def check_features(data: GraphDataModule, own: Mapping[str, Any]) -> None:
         )
 
 
-def match_classes(data: GraphDataModule, own: Mapping[str, Any]) -> Tensor | None:
-    """The class in training, `[C]`, of each class of the data.
+def check_classes(data: GraphDataModule, own: Mapping[str, Any]) -> None:
+    """Check that targets are of the task, and classes numbered as in the training.
 
     Raises:
-        ValueError: If the targets are others than in training.
+        ValueError: If they are not.
     """
     y, c = data.known_targets(), own["out_channels"]
     check_targets(own["task"], y)
     if own["task"] != "classification":
         if y.size(1) != c:
             raise ValueError(f"Expected {c} targets in 'y' (got {y.size(1)}).")
-        return None
-    known = [str(name) for name in own["class_names"] or range(c)]
+        return
+    known = own["class_names"] or [str(i) for i in range(c)]
     names = [str(name) for name in data.class_names or known]
-    if not {*names} <= {*known} or int(y.max()) >= len(names):
+    if names != known or int(y.max()) >= c:
         got = f"{names}, and 'y' up to {int(y.max())}"
         raise ValueError(f"Expected the classes of the training, {known} (got {got}).")
-    return torch.tensor([known.index(name) for name in names])

@@ -8,13 +8,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import Module, ModuleDict
 from torch.optim import Adam
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch_geometric.data import Data
 
 from pyg_diffpool.conv import find_gnn
@@ -22,7 +19,7 @@ from pyg_diffpool.models import DiffPoolNet
 from pyg_diffpool.output import DiffPoolNetOutput
 from pyg_diffpool.readout import perplexities
 from pyg_diffpool.train.data import GraphDataModule
-from pyg_diffpool.train.matching import check_features, describe_data, match_classes
+from pyg_diffpool.train.matching import check_classes, check_features, describe_data
 from pyg_diffpool.train.task import SCORES, Task, task_loss, task_metrics
 
 STAGES = ("train", "val", "test")
@@ -62,13 +59,8 @@ class DiffPoolModule(LightningModule):
         num_clusters: K of each level. (default: `(16, 4)`)
         gnn: Name of a `BasicGNN` model of PyG. (default: `"GraphSAGE"`)
         dropout: In GNNs and classifier. (default: `0.3`)
-        sync_losses: See :func:`~pyg_diffpool.diff_pool`. (default: `True`)
         lr: Learning rate of Adam. (default: `1e-3`)
         weight_decay: L2 penalty of Adam. (default: `1e-4`)
-        lr_patience: Epochs without a smaller validation loss after which the learning
-            rate is halved. (default: `None`, never)
-        standardize: Whether float columns of `x` are scaled to mean 0 and deviation 1;
-            those of zeros and ones alone never are. (default: `True`)
         **net_options: All other arguments of :class:`~pyg_diffpool.DiffPoolNet`. With
             `edge_dim` the network gets the graphs' `edge_attr`.
 
@@ -93,11 +85,8 @@ class DiffPoolModule(LightningModule):
         num_clusters: int | Sequence[int] = (16, 4),
         gnn: str = "GraphSAGE",
         dropout: float = 0.3,
-        sync_losses: bool = True,
         lr: float = 1e-3,
         weight_decay: float = 1e-4,
-        lr_patience: int | None = None,
-        standardize: bool = True,
         **net_options: Any,
     ) -> None:
         super().__init__()
@@ -105,7 +94,6 @@ class DiffPoolModule(LightningModule):
         find_gnn(gnn)  # before data are loaded
         self._net_options = net_options
         self._has_prior = False
-        self._classes: Tensor | None = None  # of the data in the order of the training
         if None not in (in_channels, out_channels, task):
             self._build()
 
@@ -113,8 +101,8 @@ class DiffPoolModule(LightningModule):
         """Make what depends on widths and task."""
         own, c = self.hparams, self.hparams["out_channels"]
         self.net: Any = self.make_net()
-        floats = own["standardize"] and isinstance(own["in_channels"], int)
-        self.feature_scale = Scale(own["in_channels"] if floats else 0)
+        width = own["in_channels"]
+        self.feature_scale = Scale(width if isinstance(width, int) else 0)
         self.target_scale = Scale(c)
         self.prior: Tensor
         self.register_buffer("prior", torch.zeros(c))
@@ -125,37 +113,33 @@ class DiffPoolModule(LightningModule):
     def make_net(self) -> Module:
         """The network, called as :class:`~pyg_diffpool.DiffPoolNet` is."""
         own = self.hparams
-        same = ("dropout", "sync_losses")
         return DiffPoolNet(
             own["in_channels"],
             own["hidden_channels"],
             own["out_channels"],
             own["num_clusters"],
             gnn=find_gnn(own["gnn"]),
-            **{name: own[name] for name in same},
+            dropout=own["dropout"],
+            sync_losses=True,
             **self._net_options,
         )
 
     def setup(self, stage: str) -> None:
         """Take widths, names and scales from the data, or check that they fit."""
         data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, GraphDataModule):
+            return
         known = hasattr(self, "net")
-        self._has_prior = isinstance(data, GraphDataModule)
-        if isinstance(data, GraphDataModule):
-            if stage == "fit" or not known:
-                self.hparams.update(describe_data(data, self.hparams))
-            if not known:
-                self._build()
-            check_features(data, self.hparams)
-            if stage != "predict":
-                self._classes = match_classes(data, self.hparams)
-            if stage == "fit":
-                self._fit_scales(data)
-        elif not known:
-            raise ValueError(
-                "Expected 'in_channels', 'out_channels' and 'task' (got None). Give "
-                "them, or train with a GraphDataModule, which tells them."
-            )
+        if stage == "fit" or not known:
+            self.hparams.update(describe_data(data, self.hparams))
+        if not known:
+            self._build()
+        check_features(data, self.hparams)
+        if stage != "predict":
+            check_classes(data, self.hparams)
+        if stage == "fit":
+            self._fit_scales(data)
+        self._has_prior = True
 
     def _fit_scales(self, data: GraphDataModule) -> None:
         """Measure the training graphs; a checkpoint that is resumed goes before it."""
@@ -237,28 +221,15 @@ class DiffPoolModule(LightningModule):
         return loss
 
     def _target(self, y: Tensor) -> Tensor:
-        """Classes `[B]` as the training set numbers them, or numbers `[B, C]`."""
-        if self.hparams["task"] != "classification":
-            return y.to(torch.promote_types(self.prior.dtype, torch.float32))
-        y = y.view(-1).long()
-        return y if self._classes is None else self._classes.to(y.device)[y]
+        """Classes `[B]`, or numbers `[B, C]`."""
+        if self.hparams["task"] == "classification":
+            return y.view(-1).long()
+        return y.to(torch.promote_types(self.prior.dtype, torch.float32))
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam, with a plateau schedule if `lr_patience` is given."""
+    def configure_optimizers(self) -> Any:
+        """Adam."""
         own = self.hparams
-        optimizer = Adam(
-            self.parameters(), lr=own["lr"], weight_decay=own["weight_decay"]
-        )
-        if own["lr_patience"] is None:
-            return optimizer
-        plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=own["lr_patience"])
-        schedule: Any = {
-            "scheduler": plateau,
-            "monitor": "val/loss",
-            "strict": False,
-            "frequency": self.trainer.check_val_every_n_epoch or 1,
-        }
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return Adam(self.parameters(), own["lr"], weight_decay=own["weight_decay"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other options, which would go before those given.
@@ -266,16 +237,8 @@ class DiffPoolModule(LightningModule):
         Raises:
             ValueError: If options differ; names them.
         """
-        before, now = dict(checkpoint["hyper_parameters"]), dict(self.hparams)
-        trainer: Any = self._trainer
-        for callback in trainer.callbacks if trainer else ():
-            state = checkpoint.get("callbacks", {}).get(callback.state_key)
-            if isinstance(callback, EarlyStopping) and state:
-                before["patience"], now["patience"] = (
-                    state["patience"],
-                    callback.patience,
-                )
-        for name, new in now.items():
+        before = checkpoint["hyper_parameters"]
+        for name, new in self.hparams.items():
             if dumps(before.get(name)) != dumps(new):
                 raise ValueError(
                     f"Expected '{name}' to be {before.get(name)} as in the checkpoint "
@@ -296,17 +259,14 @@ class Scale(Module):
 
     def fit(self, values: Tensor) -> None:
         """Measure columns `[n, C]`; those of zeros and ones alone keep their values."""
-        if len(values):
-            scaler = StandardScaler().fit(values.double().numpy())
-            mean, std = (torch.from_numpy(v) for v in (scaler.mean_, scaler.scale_))
-            kept = ((values == 0) | (values == 1)).all(0)
-            self.mean = mean.masked_fill(kept, 0.0).float()
-            self.std = std.masked_fill(kept, 1.0).float()
+        scaler = StandardScaler().fit(values.double().numpy())
+        mean, std = (torch.from_numpy(v) for v in (scaler.mean_, scaler.scale_))
+        kept = ((values == 0) | (values == 1)).all(0)
+        self.mean = mean.masked_fill(kept, 0.0).float()
+        self.std = std.masked_fill(kept, 1.0).float()
 
     def forward(self, values: Tensor) -> Tensor:
         """Scaled columns, in the dtype of `values`."""
-        if len(self.mean) == 0:
-            return values
         return ((values - self.mean) / self.std).to(values.dtype)
 
     def invert(self, values: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch_geometric.utils import to_networkx
 
 from pyg_diffpool._extras import require_extra
 from pyg_diffpool.output import DiffPoolOutput
+from pyg_diffpool.train.task import SCORES
 
 require_extra("plot")
 
@@ -34,7 +35,6 @@ MARKERS = "os^Dv<>ph*"
 NODE = {"node_size": 30, "edgecolors": "white", "linewidths": 0.4}
 READABLE = range(20, 151)  # nodes of a graph that is good to look at
 MONITOR = "val/score"  # its largest value tells the best epoch
-METRICS = ("accuracy", "average_precision", "r2")  # the first in the log is drawn
 
 Curves = dict[str, dict[int, float]]  # column -> epoch -> value
 
@@ -59,7 +59,7 @@ def plot_run(
         The files written.
 
     Raises:
-        ValueError: If there is no graph to draw or the log is damaged.
+        ValueError: If there is no graph to draw.
     """
     datamodule.prepare_data()
     datamodule.setup("test")
@@ -166,14 +166,9 @@ def _draw_curves(log: Path) -> Figure:
         "task loss": ["task_loss"],
         "auxiliary losses": ["link_loss", "entropy_loss"],
         "clusters in use": [name for name in logged if name.startswith("perplexity_")],
-        "metric": [name for name in METRICS if name in logged][:1],
+        "metric": [name for name in SCORES.values() if name in logged],
     }
     panels = {k: v for k, v in panels.items() if not {*v}.isdisjoint(logged)}
-    if not panels:
-        got = ", ".join(curves) or "none"
-        raise ValueError(
-            f"Expected values of an epoch in '{log}' (got {got}). Train on."
-        )
     figure = Figure(figsize=(3.4 * len(panels), 3.6), dpi=150, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, names) in zip(axes, panels.items(), strict=True):
@@ -185,18 +180,12 @@ def _draw_curves(log: Path) -> Figure:
 def _read(log: Path) -> Curves:
     """The columns; Lightning gives the values of one epoch in several rows."""
     curves: Curves = defaultdict(dict)
-    try:
-        with log.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                epoch = row.pop("epoch", None)  # empty beside a learning rate
-                for name, value in row.items():
-                    if epoch and value:
-                        curves[name][int(epoch)] = float(value)
-    except (ValueError, TypeError, csv.Error) as error:
-        raise ValueError(
-            f"Expected '{log}' as Lightning's CSVLogger writes it (got {error!r}). "
-            "Restore the file or remove it."
-        ) from error
+    with log.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            epoch = row.pop("epoch", None)  # empty beside a learning rate
+            for name, value in row.items():
+                if epoch and value:
+                    curves[name][int(epoch)] = float(value)
     return curves
 
 
@@ -210,7 +199,7 @@ def _draw_panel(axis: Axes, curves: Curves, names: Sequence[str]) -> None:
         for value in [*curves.get(f"val/baseline_{name}", {}).values()][-1:]:
             axis.axhline(value, color="0.3", linestyle="--", label="baseline")
         scores = {e: v for e, v in curves.get(MONITOR, {}).items() if isfinite(v)}
-        if scores and name in METRICS:
+        if scores and name in SCORES.values():
             epoch = max(scores, key=scores.__getitem__)
             axis.plot(epoch, scores[epoch], "ko", label=f"best: epoch {epoch}")
     axis.set_xlabel("epoch")

@@ -35,7 +35,6 @@ def load_dataset(name: str, root: str | None = None) -> Dataset:
         of its graphs (`class_names`) and of nodes and edges (`label_ranges`).
 
     Raises:
-        TypeError: If the imported object gives no data set.
         ValueError: If there is no such set, or its files are damaged.
     """
     base = Path(get_home_dir() if root is None else root)
@@ -48,9 +47,7 @@ def load_dataset(name: str, root: str | None = None) -> Dataset:
     if ":" in name:
         return _imported(name, base)
     try:
-        return _named(
-            TUDataset(str(base), name, use_node_attr=True, use_edge_attr=True)
-        )
+        return _tu_set(base, name)
     except Exception as error:
         raise ValueError(
             "Expected 'dataset' to be PythonFunctions, a TUDataset, an ogbg-... set, a "
@@ -66,6 +63,26 @@ def _ogb(name: str, base: Path) -> Dataset:
     kept = [DataEdgeAttr, DataTensorAttr, GlobalStorage]  # in OGB's processed files
     with torch.serialization.safe_globals(kept):
         return PygGraphPropPredDataset(name, str(base))
+
+
+def _tu_set(root: Path, name: str) -> TUDataset:
+    """Tell what PyG numbers anew, and keep graphs without edges at the end."""
+    dataset = TUDataset(str(root), name, use_node_attr=True, use_edge_attr=True)
+    raw = Path(dataset.raw_dir)
+    labels = raw / f"{name}_graph_labels.txt"
+    if labels.exists() and not (raw / f"{name}_graph_attributes.txt").exists():
+        table = _table(labels)
+        if table.shape[1] == 1:
+            dataset.class_names = [str(label) for label in np.unique(table)]
+        else:
+            dataset._data.y = torch.from_numpy(table)
+    tables = [_table(path) for path in sorted(raw.glob(f"{name}_[ne]*_labels.txt"))]
+    dataset.label_ranges = [[t.min(0).tolist(), t.max(0).tolist()] for t in tables]
+    slices: dict[str, Tensor] = dataset.slices
+    longest = max(len(ends) for ends in slices.values())
+    for key, ends in slices.items():
+        slices[key] = torch.cat([ends, ends[-1:].expand(longest - len(ends))])
+    return dataset
 
 
 def _tu_folder(folder: Path) -> TUDataset:
@@ -86,7 +103,7 @@ def _tu_folder(folder: Path) -> TUDataset:
                 text = path.read_text("utf-8-sig").rstrip()
                 Path(copies, path.name).write_text(f"{text}\n", "utf-8")
             _check_lines(copies, name)
-            return _named(TUDataset(root, name, use_node_attr=True, use_edge_attr=True))
+            return _tu_set(Path(root), name)
         except Exception as error:
             raise ValueError(
                 f"Expected {name}_*.txt in '{raw}' in the layout of TUDataset (got "
@@ -112,25 +129,6 @@ def _check_lines(raw: Path, name: str) -> None:
             raise ValueError(f"{lines} lines in {path.name} instead of {expected}")
 
 
-def _named(dataset: TUDataset) -> TUDataset:
-    """Tell what PyG numbers anew, and keep graphs without edges at the end."""
-    raw, name = Path(dataset.raw_dir), dataset.name
-    labels = raw / f"{name}_graph_labels.txt"
-    if labels.exists() and not (raw / f"{name}_graph_attributes.txt").exists():
-        table = _table(labels)
-        if table.shape[1] == 1:
-            dataset.class_names = [str(label) for label in np.unique(table)]
-        else:
-            dataset._data.y = torch.from_numpy(table)
-    tables = [_table(path) for path in sorted(raw.glob(f"{name}_[ne]*_labels.txt"))]
-    dataset.label_ranges = [[t.min(0).tolist(), t.max(0).tolist()] for t in tables]
-    slices: dict[str, Tensor] = dataset.slices
-    longest = max(len(ends) for ends in slices.values())
-    for key, ends in slices.items():
-        slices[key] = torch.cat([ends, ends[-1:].expand(longest - len(ends))])
-    return dataset
-
-
 def _table(path: Path) -> Any:
     return np.loadtxt(path, np.int64, delimiter=",", ndmin=2)
 
@@ -142,14 +140,13 @@ def _imported(path: str, base: Path) -> Dataset:
         parameters = inspect.signature(factory).parameters
         root = {"root": str(base / path.rpartition(":")[2])}
         dataset = factory(**(root if "root" in parameters else {}))
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"it gives a {type(dataset).__name__}")
     except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"Expected 'package.module:Class' to import (got {path!r}: {error}). Check "
-            "the spelling, and that the package is installed or in this folder."
+            f"Expected 'package.module:Class' of a PyG data set (got {path!r}: {error}"
+            "). Check the spelling, and that it is installed or in this folder."
         ) from error
     finally:
         sys.path.pop()
-    if not isinstance(dataset, Dataset):
-        got = type(dataset).__name__
-        raise TypeError(f"Expected a PyG data set from {path!r} (got {got}).")
     return dataset

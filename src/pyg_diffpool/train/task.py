@@ -41,7 +41,7 @@ def infer_task(
 def _fits(task: Task, y: Tensor) -> bool:
     if task == "classification":
         return y.size(1) == 1 and bool(((y == y.round()) & (y >= 0)).all())
-    good = ~y.isnan() if task == "regression" else (y == 0) | (y == 1) | y.isnan()
+    good = y.isfinite() if task == "regression" else (y == 0) | (y == 1) | y.isnan()
     return bool(good.all())
 
 
@@ -55,10 +55,10 @@ def check_targets(
         ValueError: If they are not.
     """
     if not _fits(task, y):
-        low, high = y.nan_to_num(-1).aminmax()
+        low, high = y.aminmax()
         raise ValueError(
             f"Expected 'y' for {task}: one class from 0, several labels of 0, 1 or NaN,"
-            f" or floats (got {y.size(1)} columns from {low:g} to {high:g}, NaN as -1)."
+            f" or finite numbers (got {y.size(1)} columns from {low:g} to {high:g})."
             " Choose another 'task'."
         )
 
@@ -92,24 +92,13 @@ def task_metrics(task: Task, out_channels: int) -> MetricCollection:
 
 
 class R2(R2Score):
-    """Coefficient of determination; NaN for a single graph.
+    """Coefficient of determination, summed in float64.
 
-    Summed in float64: torchmetrics subtracts squares of sums, which cancel where the
-    mean of the targets is large.
+    Torchmetrics subtracts squares of sums, which cancel where the mean is large.
     """
-
-    total: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_dtype(torch.float64)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds.double(), target.double())
-
-    def compute(self) -> Tensor:
-        one = int(self.total) < 2
-        return self.total.new_tensor(float("nan")) if one else super().compute()
 
 
 class OverLabels(Metric):
