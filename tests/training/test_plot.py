@@ -49,7 +49,7 @@ def test_pictures_are_written(tmp_path):
     paths = plot.plot_run(Model(), Cycles(3, 20, 25), folder, log)
     assert paths == [folder / "clusters.png", folder / "curves.png"]
     assert all(path.stat().st_size > 10_000 for path in paths)
-    assert plot.plot_run(Model(), Cycles(600), folder, tmp_path / "no") == paths[:1]
+    assert plot.plot_run(Model(), Cycles(600, 1), folder, tmp_path / "no") == paths[:1]
 
 
 def test_no_graph_to_draw_is_an_error(tmp_path):

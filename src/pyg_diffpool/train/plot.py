@@ -153,7 +153,7 @@ def _places(net: nx.Graph) -> dict[int, list[float]]:
         lengths = {i: dict.fromkeys(net, far) | row for i, row in near.items()}
         places = nx.kamada_kawai_layout(net, lengths)
     centred = torch.tensor([[*places[node]] for node in net])
-    axes = torch.linalg.svd(centred, full_matrices=False).Vh
+    axes = torch.linalg.svd(centred.t() @ centred).Vh
     return dict(zip(net, (centred @ axes.t()).tolist(), strict=True))
 
 
