@@ -114,7 +114,7 @@ def draw_growth(title: str, key: str, result: Result) -> Figure:
 
 def save_picture(figure: Figure, path: Path) -> None:
     """Write a PNG of 48 colours, a quarter as large as one of all."""
-    figure.set_dpi(150)
+    figure.set_dpi(110)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

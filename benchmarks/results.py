@@ -27,7 +27,7 @@ def save(name: str, content: Result, folder: Path) -> Path:
     """Write `content` with a description of the run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    text = json.dumps({"run": describe_run(), **content}, indent=1, allow_nan=False)
+    text = json.dumps({"run": describe_run(), **content}, allow_nan=False)
     path.write_text(text + "\n")
     return path
 

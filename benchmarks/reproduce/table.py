@@ -121,9 +121,9 @@ class Table:
     def append(self, record: Record) -> None:
         """Add a fold, with a description of the run."""
         name, run = record["set"], describe_run()
-        run |= {"cpu": run["machine"]["cpu"], "torch": run["versions"]["torch"]}
-        kept = ("date", "commit", "threads", "cpu", "torch")
-        lines: list[Record] = [record | {"run": {name: run[name] for name in kept}}]
+        by = f"torch {run['versions']['torch']}, {run['machine']['cpu']}"
+        made = f"{run['date'][:10]}, {run['commit']}, {by}, threads: {run['threads']}"
+        lines: list[Record] = [{**record, "run": made}]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab", buffering=0) as file:
             flock(file, LOCK_EX)  # nobody reads half a line
