@@ -144,13 +144,13 @@ class Model:
         self.net: Module = kind(self.data.num_features, int(self.data.y.max()) + 1)
         self.net.to(job.device)
 
-    def step(
-        self,
-        net: Module | None = None,
-        inputs: Callable[[Data], Inputs] | None = None,
-    ) -> Call:
+    def step(self, net: Module | None = None) -> Call:
         """Padding where it is needed, forward, losses, backward and Adam."""
-        run = epoch(net or self.net, inputs or self.inputs, [self.data])
+        return self.step_on(self.inputs, self.net if net is None else net)
+
+    def step_on(self, inputs: Callable[[Data], Inputs], net: Module) -> Call:
+        """The same of another net."""
+        run = epoch(net, inputs, [self.data])
 
         def call() -> None:
             choose(self.way)
@@ -201,7 +201,7 @@ def capture(job: Job, way: str) -> Row:
     )
     torch.testing.assert_close(graphed(*tensors), twin(*tensors), rtol=1e-3, atol=1e-4)
     both = {"eager": twin, "graphed": graphed}
-    calls = {name: model.step(net, lambda _: tensors) for name, net in both.items()}
+    calls = {name: model.step_on(lambda _: tensors, net) for name, net in both.items()}
     return {"methods": job.outcomes(calls, 0.5)}
 
 
