@@ -38,7 +38,7 @@ class Worker:
             context.set_forkserver_preload([__name__, "benchmarks.methods"])
         self._pipe, there = context.Pipe()
         told = there, torch.get_num_threads()
-        self._process = context.Process(target=_serve, args=told)
+        self._process = context.Process(target=_serve, args=told, daemon=True)
         found, sys.path = sys.path, [*paths, *sys.path]  # which the process is given
         try:
             self._process.start()
