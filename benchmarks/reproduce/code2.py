@@ -19,7 +19,7 @@ from torch_geometric.data import Batch, Data
 from benchmarks.reproduce import published
 from benchmarks.reproduce.sets import AbsentSetError, Graphs
 from benchmarks.reproduce.settings import WORDS, WordSettings
-from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
 from benchmarks.reproduce.training import MEASURED, TableData, fit
 from pyg_diffpool import DiffPoolCode2, readout
 from pyg_diffpool._extras import require_extra
@@ -266,9 +266,9 @@ class Code2(Table):
             "test": round(test[val.index(max(val))], 6),
         }
 
-    def summary(self, records: Sequence[Record]) -> dict[str, Any]:
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
         """Over all seeds."""
-        return in_percent([record["test"] for record in records])
+        return in_percent([record["test"] for record in there[method].values()])
 
 
 def most_frequent_f1(data: NameData) -> float:

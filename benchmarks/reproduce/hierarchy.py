@@ -1,22 +1,22 @@
 """Tasks on which pooling is said to matter: accuracy beside flat networks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from statistics import mean
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 from torch_geometric.nn import GIN, GraphSAGE, Sequential
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation
 from torch_geometric.transforms import BaseTransform
 
 from benchmarks.reproduce import networks, published
-from benchmarks.reproduce.networks import Flat, itself, make_network
+from benchmarks.reproduce.networks import Flat, itself
 from benchmarks.reproduce.planted import (
     COMMUNITIES,
     POSITIONED,
@@ -26,11 +26,9 @@ from benchmarks.reproduce.planted import (
     load_planted,
 )
 from benchmarks.reproduce.settings import Training
-from benchmarks.reproduce.table import Record, Table, in_percent
-from benchmarks.reproduce.training import Curves, TableData, TableModule, fit
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
+from benchmarks.reproduce.training import TableData, train
 from pyg_diffpool import DiffPoolNet, DiffPoolNetOutput
-from pyg_diffpool.train import DiffPoolModule
-from pyg_diffpool.train.matching import describe_data
 from pyg_diffpool.train.sets import load_dataset
 
 TRAINED = "PythonFunctions"  # the set of the trained example
@@ -138,40 +136,6 @@ class WithoutClusters(BaseTransform):
         return data
 
 
-class HierarchyModule(TableModule):
-    """With the levels, which tell how many clusters are in use."""
-
-    def make_net(self) -> Module:
-        """The network of the method."""
-        names = ("method", "in_channels", "out_channels")
-        method, width, classes = (self.hparams[name] for name in names)
-        own = self._settings
-        if method in FLAT:
-            own = replace(own, layers=own.layers * (len(own.clusters) + 1))
-        methods = FLAT | OURS | PEERS
-        return make_network(method, width, classes, own, self._mean_nodes, methods)
-
-    def forward(self, batch: Batch) -> DiffPoolNetOutput:
-        """Without the levels of networks whose assignment is not told."""
-        out = DiffPoolModule.forward(self, batch)
-        told = all(level.gram is not None for level in out.levels)
-        return out if told else replace(out, levels=())
-
-
-@dataclass
-class ClusterCurves(Curves):
-    """Beside accuracies, the clusters in use on validation graphs at each level."""
-
-    used: list[list[float]] = field(default_factory=list)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what was logged."""
-        super().on_train_epoch_end(trainer, pl_module)
-        logged = sorted(trainer.callback_metrics.items())
-        perplexities = [v for name, v in logged if name.startswith("val/perplexity")]
-        self.used.append([round(float(v), 2) for v in perplexities])
-
-
 class Hierarchy(Table):
     """GraphClass: a split that is fixed, several seeds, the epoch chosen apart."""
 
@@ -182,6 +146,7 @@ class Hierarchy(Table):
     ROWS = (*FLAT, *OURS)
     FOLDS = range(10)
     PUBLISHED = published.GRAPH_CLASS
+    NEEDS_ALL = False
     EXTRA = ("validation", "seeds", "against flat", "clusters in use")
     PROTOCOL = (
         "Of each training the first epoch with the best accuracy on validation graphs "
@@ -209,12 +174,10 @@ class Hierarchy(Table):
     ) -> Record:
         """One training: its curves in numbers of graphs."""
         del name
-        torch.manual_seed(fold)
-        told = describe_data(data, {"task": "classification", "class_names": None})
-        nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
-        module = HierarchyModule(settings, nodes, method=method, **told)
-        curves = ClusterCurves("accuracy")
-        fit(module, data, "accuracy", settings.epochs, curves=curves)
+        if method in FLAT:
+            layers = settings.layers * (len(settings.clusters) + 1)
+            settings = replace(settings, layers=layers)
+        curves = train(data, method, settings, fold, FLAT | OURS | PEERS)
         graphs = data.sizes()
         right = {part: curves.right(part, graphs[part]) for part in graphs}
         best = right["val"].index(max(right["val"]))
@@ -227,28 +190,19 @@ class Hierarchy(Table):
             "used": curves.used[best],
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each method of which there is a seed; their number is told."""
-        rows = []
-        for name in (name for name in self.sets if name not in self.absent):
-            there = self.read(name)
-            flat = best_flat(there)
-            for method in (m for m in self.METHODS if m in there):
-                records = there[method]
-                figure = self.PUBLISHED.get(method, {}).get(name)
-                row = {"dataset": name, "method": method, "published": figure}
-                row["graphs"] = sum(next(iter(records.values()))["graphs"].values())
-                row["seeds"] = str(len(records))
-                seen = [accuracy(record, "val") for record in records.values()]
-                row["validation"] = f"{100 * sum(seen) / len(seen):.2f}"
-                used = torch.tensor([r["used"] for r in records.values()]).mean(0)
-                row["clusters in use"] = ", ".join(f"{k:.1f}" for k in used.tolist())
-                row["against flat"] = ""
-                if flat is not None and method not in FLAT:
-                    row["against flat"] = paired(records, there[flat])
-                accuracies = [accuracy(r, "test") for r in records.values()]
-                rows.append({**row, **in_percent(accuracies)})
-        return rows
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
+        """Of the seeds that there are; beside the best flat network."""
+        records, flat = there[method], best_flat(there)
+        seen = [accuracy(record, "val") for record in records.values()]
+        used = torch.tensor([r["used"] for r in records.values()]).mean(0)
+        beside = paired(records, there[flat]) if flat and method not in FLAT else ""
+        return {
+            "seeds": str(len(records)),
+            "validation": f"{100 * mean(seen):.2f}",
+            "clusters in use": ", ".join(f"{k:.1f}" for k in used.tolist()),
+            "against flat": beside,
+            **in_percent([accuracy(r, "test") for r in records.values()]),
+        }
 
 
 def accuracy(record: Record, part: str) -> float:

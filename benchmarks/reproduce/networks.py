@@ -32,6 +32,9 @@ from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.models import NodeBatchNorm
 
+Methods = Mapping[str, tuple[Callable[..., Module], Mapping[str, Any]]]
+"""What is made of a `DiffPoolNet`, and options that it has for that."""
+
 
 def make_network(
     method: str,
@@ -39,10 +42,10 @@ def make_network(
     out_channels: int,
     own: Training,
     mean_nodes: float,
-    methods: Mapping[str, Any] | None = None,
+    methods: Methods,
 ) -> Module:
     """The network of a method, for graphs of about so many nodes."""
-    change, options = (METHODS if methods is None else methods)[method]
+    change, options = methods[method]
     common = {
         "num_layers": own.layers,
         "link_weight": own.link_weight,
@@ -268,7 +271,7 @@ class TgpDiffPool(Module):
         return out.x, out.edge_index, out.loss["link_loss"], out.loss["entropy_loss"]
 
 
-METHODS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
+METHODS: Methods = {
     "DiffPool": (itself, {}),
     "DiffPool-NoLP": (itself, {"link_weight": 0.0}),
     "DiffPool-Det": (itself, {"link_weight": 0.0, "learn_assignment": False}),
@@ -286,4 +289,3 @@ METHODS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
     "PyG ASAP": (partial(Selection, layer=ASAPooling), {}),
     "PyG EdgePool": (partial(Selection, layer=EdgePooling), {}),
 }
-"""What is made of a `DiffPoolNet`, and options that it has for that."""

@@ -17,7 +17,7 @@ from torch_geometric.nn import GCN, DMoNPooling, dense_mincut_pool
 from torch_geometric.utils import to_dense_adj
 
 from benchmarks.reproduce.planted import CHANNELS, PARTITIONS, nested, planted
-from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
 from pyg_diffpool import diff_pool
 from pyg_diffpool.readout import perplexity
 
@@ -179,6 +179,7 @@ class Partitions(Table):
     ROWS = METHODS
     FOLDS = range(10)
     PUBLISHED: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    NEEDS_ALL = False
     EXTRA = ("level 2", "modularity", "planted", "clusters in use")
     PROTOCOL = (
         "Stochastic block models of 50 to 500 nodes and 3 to 8 blocks, K as planted; "
@@ -219,29 +220,22 @@ class Partitions(Table):
             "of": [int(b.max()) + 1 for b in blocks],
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each method of which there is a graph; their number is told."""
-        rows = []
-        for name in self.sets:
-            there = self.read(name)
-            for method in (m for m in self.METHODS if m in there):
-                records = [*there[method].values()]
-                levels = in_levels(r["nmi"] for r in records)
-                row: dict[str, Any] = {"dataset": name, "method": method}
-                row |= {"published": None, "graphs": len(records)}
-                row["level 2"] = "".join(f"{100 * mean(v):.2f}" for v in levels[1:])
-                for key in ("modularity", "planted"):
-                    row[key] = f"{mean([r[key] for r in records]):.3f}"
-                used, most = (
-                    [mean(v) for v in in_levels(r[key] for r in records)]
-                    for key in ("used", "of")
-                )
-                pairs = zip(used, most, strict=True)
-                row["clusters in use"] = ", ".join(
-                    f"{u:.1f} of {k:.1f}" for u, k in pairs
-                )
-                rows.append({**row, **in_percent(levels[0])})
-        return rows
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
+        """Of the graphs that there are."""
+        records = there[method].values()
+        nmi, used, most = (in_levels(r[key] for r in records) for key in _BY_LEVEL)
+        pairs = zip(map(mean, used), map(mean, most), strict=True)
+        return {
+            "graphs": len(records),
+            "level 2": "".join(f"{100 * mean(values):.2f}" for values in nmi[1:]),
+            "modularity": f"{mean(r['modularity'] for r in records):.3f}",
+            "planted": f"{mean(r['planted'] for r in records):.3f}",
+            "clusters in use": ", ".join(f"{u:.1f} of {k:.1f}" for u, k in pairs),
+            **in_percent(nmi[0]),
+        }
+
+
+_BY_LEVEL = ("nmi", "used", "of")
 
 
 def in_levels(records: Iterable[list[float]]) -> list[list[float]]:

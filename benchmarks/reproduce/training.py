@@ -16,7 +16,7 @@ from torch_geometric.data import Batch, Dataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform
 
-from benchmarks.reproduce.networks import make_network
+from benchmarks.reproduce.networks import METHODS, Methods, make_network
 from benchmarks.reproduce.settings import Training
 from pyg_diffpool import DiffPoolNetOutput
 from pyg_diffpool.train import DiffPoolModule, GraphDataModule
@@ -53,20 +53,24 @@ class TableData(GraphDataModule):
 class TableModule(DiffPoolModule):
     """The network of a method, trained by the settings of a set."""
 
-    def __init__(self, settings: Training, mean_nodes: float, **told: Any) -> None:
-        self._settings, self._mean_nodes = settings, mean_nodes
+    def __init__(
+        self, settings: Training, mean_nodes: float, methods: Methods, **told: Any
+    ) -> None:
+        self._settings, self._mean_nodes, self._methods = settings, mean_nodes, methods
         super().__init__(**told)
 
     def make_net(self) -> Module:
         """The network of the method."""
         names = ("method", "in_channels", "out_channels")
         method, width, classes = (self.hparams[name] for name in names)
-        nodes = self._mean_nodes
-        return make_network(method, width, classes, self._settings, nodes)
+        own, nodes = self._settings, self._mean_nodes
+        return make_network(method, width, classes, own, nodes, self._methods)
 
     def forward(self, batch: Batch) -> DiffPoolNetOutput:
-        """Without levels, which not all networks have."""
-        return replace(super().forward(batch), levels=())
+        """Without the levels of networks whose assignment is not told."""
+        out = super().forward(batch)
+        told = all(level.gram is not None for level in out.levels)
+        return out if told else replace(out, levels=())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """In training leave out some nodes, and add noise to the scaled features."""
@@ -110,6 +114,8 @@ class Curves(Callback):
     metric: str
     loss: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
+    used: list[list[float]] = field(default_factory=list)
+    """Clusters at each level, on validation graphs."""
     seconds: float = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,6 +143,8 @@ class Curves(Callback):
             key = f"{part}/{self.metric}"  # Lightning appends the number of the loader
             for value in (v for k, v in logged.items() if k.startswith(key)):
                 self.parts.setdefault(part, []).append(float(value))
+        used = [v for k, v in sorted(logged.items()) if k.startswith("val/perplexity")]
+        self.used.append([round(float(value), 2) for value in used])
 
     def right(self, part: str, graphs: int) -> list[int]:
         """Accuracies as numbers of graphs."""
@@ -149,10 +157,9 @@ def fit(
     metric: str,
     epochs: int,
     decay: float = 0,
-    curves: Curves | None = None,
 ) -> Curves:
     """Train; with a `decay` the running mean of the weights is measured."""
-    curves, average = curves or Curves(metric), get_ema_multi_avg_fn(decay)
+    curves, average = Curves(metric), get_ema_multi_avg_fn(decay)
     mean = WeightAveraging(use_buffers=False, multi_avg_fn=average)
     trainer = Trainer(
         accelerator="cpu",
@@ -168,10 +175,16 @@ def fit(
     return curves
 
 
-def train(data: TableData, method: str, settings: Training, seed: int) -> Curves:
+def train(
+    data: TableData,
+    method: str,
+    settings: Training,
+    seed: int,
+    methods: Methods = METHODS,
+) -> Curves:
     """Train a method from a seed; its accuracies."""
     torch.manual_seed(seed)
     told = describe_data(data, {"task": "classification", "class_names": None})
     nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
-    module = TableModule(settings, nodes, method=method, **told)
+    module = TableModule(settings, nodes, methods, method=method, **told)
     return fit(module, data, "accuracy", settings.epochs, settings.averaging)
