@@ -24,7 +24,6 @@ BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
 
 
 def main() -> None:
-    """Run what is asked for; results as JSON, tables and pictures from that."""
     parser = make_parser("benchmarks", __doc__)
     add: Any = parser.add_argument
     add("benchmark", choices=[*BENCHMARKS, "report", "all", "gpu"])

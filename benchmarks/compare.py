@@ -39,7 +39,6 @@ prepared: dict[str, Call] = {}  # of the process
 
 
 def main() -> None:
-    """Print a table; fail where results differ."""
     parser = make_parser("benchmarks.compare", __doc__)
     parser.add_argument("old", type=Path, help="a checkout")
     parser.add_argument("new", type=Path, nargs="?", default=ROOT, help="(this one)")
@@ -73,7 +72,6 @@ def start(checkout: Path) -> Worker:
 
 
 def find_package() -> str:
-    """Where the package of this process lies."""
     return str(pyg_diffpool.__file__)
 
 

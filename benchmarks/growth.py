@@ -19,7 +19,6 @@ GRAPHS = tuple(2**i for i in range(3, 13))
 
 
 def run(settings: Settings) -> Results:
-    """Measure both curves and fit them."""
     edges = EDGES[:3] if settings.quick else EDGES
     graphs = GRAPHS[:5:2] if settings.quick else GRAPHS
     dataset = load_dataset("PythonFunctions", settings.root)

@@ -33,7 +33,6 @@ def save(name: str, content: Result, folder: Path) -> Path:
 
 
 def load(name: str, folder: Path) -> Result | None:
-    """What `save` wrote, or `None` if it has not."""
     path = folder / f"{name}.json"
     return dict(json.loads(path.read_text())) if path.exists() else None
 
@@ -61,7 +60,6 @@ def describe_run() -> Result:
 
 
 def total_memory() -> int:
-    """Bytes of physical memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -35,7 +35,6 @@ class Job:
 
     @property
     def sets(self) -> Sequence[str]:
-        """The sets that are measured on."""
         return QUICK if self.quick else tuple(SPECS)
 
     def outcomes(self, calls: Mapping[str, Call], seconds: float) -> list[Row]:
@@ -138,7 +137,6 @@ class SwitchedPass(TrainingPass):
         self.way = way
 
     def __call__(self) -> Sequence[Tensor]:
-        """Run."""
         choose(self.way)
         return super().__call__()
 
@@ -168,7 +166,6 @@ def is_lost(error: str) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """An error in a line."""
     lacks = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if lacks or "can't allocate memory" in str(error):
         return "out of memory"

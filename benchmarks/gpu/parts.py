@@ -126,7 +126,6 @@ def _work(batch: PoolingBatch) -> Row:
 
 
 def grid(job: Job, b: int, n: int, k: int) -> Row:
-    """Forward and backward on b even graphs of n nodes."""
     batch = even_batch(b, n, k).to(job.device, torch.float)
     calls = {way: SwitchedPass(way, batch) for way in (AUTO, PYG)}
     return {"methods": job.outcomes(calls, 0.1)}
@@ -160,7 +159,6 @@ class Model:
 
 
 def steps(job: Job, name: str) -> Row:
-    """Training steps on 20 graphs of a set."""
     models = {way: Model(job, way, name) for way in WAYS}
     methods = job.outcomes({way: m.step() for way, m in models.items()}, 0.4)
     return {"made_up": models[AUTO].is_made_up, "methods": methods}
@@ -184,7 +182,6 @@ class Fixed(Module):
         self.net, self.sizes = net, sizes
 
     def forward(self, *tensors: Tensor) -> Any:
-        """As the net."""
         return self.net(*tensors, *self.sizes)
 
 
@@ -234,9 +231,8 @@ def launches(job: Job, what: str, way: str) -> Row:
     }
 
 
-def tests(job: Job, path: str) -> Row:
+def tests(_: Job, path: str) -> Row:
     """Those marked `cuda` of a file; without the conftest that asks for hypothesis."""
-    del job
     options = (
         "-v",
         "-rfE",

@@ -16,8 +16,6 @@ REPEATS = 3
 
 
 class AccuracyTable(Table):
-    """Methods on TU sets."""
-
     METRIC = "accuracy, %"
     METHODS = METHODS
     FOLDS = range(10)

@@ -93,7 +93,6 @@ class ByPositions(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
-        """Logits and levels."""
         weight = x.new_full((edge_index.size(1),), self.EDGE_WEIGHT)
         out: DiffPoolNetOutput = self.net(x, edge_index, weight, batch, batch_size)
         return out
@@ -130,7 +129,6 @@ class WithoutClusters(BaseTransform):
     """Take away the communities that were planted."""
 
     def forward(self, data: Data) -> Data:
-        """The graph without them."""
         if "clusters" in data:
             del data.clusters
         return data
@@ -158,7 +156,6 @@ class Hierarchy(Table):
     )
 
     def load(self, name: str, method: str, settings: Training) -> TableData:
-        """The graphs of the set, with its split."""
         if name == TRAINED:
             data = TableData(load_dataset(name), settings.batch_size)
             data.split = data.make_split()
@@ -172,8 +169,6 @@ class Hierarchy(Table):
     def run_fold(
         self, data: TableData, name: str, method: str, fold: int, settings: Training
     ) -> Record:
-        """One training: its curves in numbers of graphs."""
-        del name
         if method in FLAT:
             layers = settings.layers * (len(settings.clusters) + 1)
             settings = replace(settings, layers=layers)
@@ -191,7 +186,6 @@ class Hierarchy(Table):
         }
 
     def summary(self, method: str, there: Records) -> dict[str, Any]:
-        """Of the seeds that there are; beside the best flat network."""
         records, flat = there[method], best_flat(there)
         seen = [accuracy(record, "val") for record in records.values()]
         used = torch.tensor([r["used"] for r in records.values()]).mean(0)

@@ -90,7 +90,6 @@ class Flat(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
-        """Logits."""
         z = self.embed(x if self.encoder is None else self.encoder(x), edge_index)
         return without_losses(self.classify(self.read(z, batch, dim_size=batch_size)))
 
@@ -148,7 +147,6 @@ class Selection(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
-        """Logits."""
         read = []
         for embed, pool in zip(self.embed, [*self.pools, None], strict=True):
             x = embed(x, edge_index)
@@ -204,7 +202,6 @@ class PaddedLevel(Module):
         mask: Tensor | None = None,
         **_: Any,
     ) -> DiffPoolOutput:
-        """As :class:`~pyg_diffpool.DiffPool`; the assignment is not told."""
         sparse = batch is not None
         if sparse:
             adj = to_dense_adj(adj, batch, batch_size=batch_size)
@@ -251,7 +248,6 @@ class DMoN(DMoNPooling):
     """Tsitsulin et al. 2023, all losses added; assigned by its own MLP."""
 
     def forward(self, z: Tensor, adj: Tensor, _: None, mask: Tensor | None) -> Any:
-        """As `dense_diff_pool`."""
         _, x, adj, *losses = super().forward(z, with_edges(adj, mask), mask)
         return x, adj, sum(losses), torch.zeros(())
 
@@ -266,7 +262,6 @@ class TgpDiffPool(Module):
         self.pool = poolers.DiffPool(hidden, clusters, normalize_loss=True)
 
     def forward(self, z: Tensor, adj: Tensor, _: None, mask: Tensor | None) -> Any:
-        """As `dense_diff_pool`."""
         out = self.pool(z, adj, mask=mask)
         return out.x, out.edge_index, out.loss["link_loss"], out.loss["entropy_loss"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any, ClassVar, Literal
 
+import networkx
 import torch
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import normalized_mutual_info_score
@@ -14,7 +15,7 @@ from torch.nn import Linear, Module, ModuleList
 from torch.nn.functional import layer_norm
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, DMoNPooling, dense_mincut_pool
-from torch_geometric.utils import to_dense_adj
+from torch_geometric.utils import to_dense_adj, to_networkx
 
 from benchmarks.reproduce.planted import CHANNELS, PARTITIONS, nested, planted
 from benchmarks.reproduce.table import Record, Records, Table, in_percent
@@ -160,10 +161,9 @@ def fit_clusters(data: Data, method: str, seed: int, own: Fit) -> list[Tensor]:
 
 def modularity(data: Data, label: Tensor) -> float:
     """Newman's, of clusters `[n]`."""
-    row, col = data.edge_index
-    inside = (label[row] == label[col]).double().mean()
-    ends = label[row].bincount().double() / max(1, len(row))
-    return float(inside - ends.square().sum())
+    parts = [(label == c).nonzero().view(-1).tolist() for c in label.unique()]
+    graph = to_networkx(data, to_undirected=True)
+    return float(networkx.community.modularity(graph, parts))
 
 
 class Partitions(Table):
@@ -201,8 +201,6 @@ class Partitions(Table):
     def run_fold(
         self, data: None, name: str, method: str, fold: int, settings: Fit
     ) -> Record:
-        """One graph."""
-        del data
         kind, _, bare = name.partition("-")
         graph = nested(fold) if kind == "nested" else planted(kind, not bare, fold)
         start = time.perf_counter()
@@ -221,7 +219,6 @@ class Partitions(Table):
         }
 
     def summary(self, method: str, there: Records) -> dict[str, Any]:
-        """Of the graphs that there are."""
         records = there[method].values()
         nmi, used, most = (in_levels(r[key] for r in records) for key in _BY_LEVEL)
         pairs = zip(map(mean, used), map(mean, most), strict=True)

@@ -171,7 +171,6 @@ def _probabilities(sizes: Tensor, own: Partition) -> Tensor:
 
 
 def _block_model(sizes: Tensor, probability: Tensor, seed: int) -> Tensor:
-    """Its edges, `[2, E]`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         edges: Tensor = stochastic_blockmodel_graph(sizes, probability)

@@ -8,8 +8,6 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of one training."""
-
     epochs: int = 150
     batch_size: int = 64
     lr: float = 1e-3

@@ -38,7 +38,6 @@ class TableData(GraphDataModule):
         self.dataset = [*self.dataset]
 
     def val_dataloader(self) -> list[DataLoader]:
-        """Of each part that is measured."""
         return [self._loader(self.part(p)) for p in MEASURED if p in self.split]
 
     def classes(self) -> Tensor:
@@ -46,7 +45,6 @@ class TableData(GraphDataModule):
         return torch.cat([y for y in self.targets if y is not None]).view(-1)
 
     def sizes(self) -> dict[str, int]:
-        """Graphs in each part."""
         return {name: len(graphs) for name, graphs in self.split.items()}
 
 
@@ -60,7 +58,6 @@ class TableModule(DiffPoolModule):
         super().__init__(**told)
 
     def make_net(self) -> Module:
-        """The network of the method."""
         names = ("method", "in_channels", "out_channels")
         method, width, classes = (self.hparams[name] for name in names)
         own, nodes = self._settings, self._mean_nodes
@@ -74,7 +71,6 @@ class TableModule(DiffPoolModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """In training leave out some nodes, and add noise to the scaled features."""
-        del dataloader_idx
         if not self.training:
             return batch
         if noise := self._settings.noise:
@@ -85,12 +81,9 @@ class TableModule(DiffPoolModule):
     def validation_step(
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Log loss and metrics of a mini-batch to validate or test."""
-        del batch_idx
         self._step(MEASURED[dataloader_idx], batch)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, its rate by step."""
         lr, decay = self._settings.lr, self._settings.weight_decay
         steps = int(self.trainer.estimated_stepping_batches) + 1
         adam = torch.optim.AdamW(self.parameters(), lr, weight_decay=decay)
@@ -119,8 +112,6 @@ class Curves(Callback):
     seconds: float = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        del trainer, pl_module
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -129,7 +120,6 @@ class Curves(Callback):
         Raises:
             FloatingPointError: If the loss is not finite.
         """
-        del pl_module
         logged = trainer.callback_metrics
         self.loss.append(round(float(logged["train/loss"]), 4))
         self.seconds = round(time.perf_counter() - self._start, 3)
@@ -182,7 +172,6 @@ def train(
     seed: int,
     methods: Methods = METHODS,
 ) -> Curves:
-    """Train a method from a seed; its accuracies."""
     torch.manual_seed(seed)
     told = describe_data(data, {"task": "classification", "class_names": None})
     nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
