@@ -82,7 +82,7 @@ def make_parser(command: str, description: str | None) -> argparse.ArgumentParse
     parser = argparse.ArgumentParser(f"python -m {command}", description=description)
     beside = Path(__file__).parents[2] / "shared" / "data"
     parser.add_argument(
-        *("--data", "--root"),
+        "--data",
         type=Path,
         default=Path(os.environ.get("PYG_DIFFPOOL_DATA", beside)),
         help="folder of the TU sets, as NAME/raw or NAME.tar.xz (default: "

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.batches import small_batch
+from benchmarks.batches import small_batch, sparse_batch
 from benchmarks.gpu import device, parts
-from benchmarks.gpu.device import Job, even_batch, random_graph
+from benchmarks.gpu.device import Job, random_graph
 from benchmarks.gpu.report import faults, write_report
 from benchmarks.gpu.runner import measure, run_part
 from benchmarks.results import FOLDER, load, save
@@ -216,7 +216,7 @@ def test_random_graphs() -> None:
     assert is_undirected(graph.edge_index)
     assert not contains_self_loops(graph.edge_index)
     assert graph.edge_index.unique(dim=1).size(1) == 60
-    batch = even_batch(3, 10, 4)
+    batch = sparse_batch(3, 10, 8, 4)
     assert batch.sizes.tolist() == [10] * 3
     assert torch.equal(*batch.batch[batch.edge_index])
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import to_undirected
 
-from benchmarks.batches import PoolingBatch, with_noise
+from benchmarks.batches import PoolingBatch
 from benchmarks.methods import METHODS, TrainingPass, ours
 from benchmarks.sets import QUICK, SPECS, draw, load_dataset
 from benchmarks.timing import Budget, Call, Timer, clock, interleave
@@ -112,16 +112,6 @@ def random_graph(nodes: int, edges: int, random: np.random.Generator) -> Data:
     chosen = random.choice(nodes * (nodes - 1) // 2, edges // 2, replace=False)
     pairs = torch.triu_indices(nodes, nodes, 1)[:, torch.from_numpy(chosen)]
     return Data(edge_index=to_undirected(pairs, num_nodes=nodes), num_nodes=nodes)
-
-
-def even_batch(graphs: int, nodes: int, clusters: int) -> PoolingBatch:
-    """Random graphs of so many nodes each, of mean degree 8 or less."""
-    random = torch.Generator().manual_seed(0)
-    first = torch.arange(graphs).repeat_interleave(4 * nodes) * nodes
-    edges = first + torch.randint(nodes, (2, first.numel()), generator=random)
-    edges = to_undirected(edges[:, edges[0] != edges[1]], num_nodes=graphs * nodes)
-    batch = torch.arange(graphs).repeat_interleave(nodes)
-    return with_noise(edges, batch, clusters)
 
 
 class SwitchedPass(TrainingPass):

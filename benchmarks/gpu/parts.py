@@ -21,7 +21,7 @@ from torch.nn import Module
 from torch.profiler import ProfilerActivity, profile
 from torch_geometric.data import Data
 
-from benchmarks.batches import PoolingBatch, with_noise
+from benchmarks.batches import PoolingBatch, sparse_batch, with_noise
 from benchmarks.gpu import traffic
 from benchmarks.gpu.device import (
     AUTO,
@@ -33,7 +33,6 @@ from benchmarks.gpu.device import (
     SwitchedPass,
     attempt,
     choose,
-    even_batch,
 )
 from benchmarks.sets import BATCH_SIZE, SPECS
 from benchmarks.timing import Call
@@ -126,7 +125,7 @@ def _work(batch: PoolingBatch) -> Row:
 
 
 def grid(job: Job, b: int, n: int, k: int) -> Row:
-    batch = even_batch(b, n, k).to(job.device, torch.float)
+    batch = sparse_batch(b, n, 8, k).to(job.device, torch.float)
     calls = {way: SwitchedPass(way, batch) for way in (AUTO, PYG)}
     return {"methods": job.outcomes(calls, 0.1)}
 

@@ -1,7 +1,7 @@
 """Each part in a process, and every case saved as it ends.
 
-An error is the result of its case. Another process goes on behind it, since the one may
-have died, or lost its device.
+An error is the result of its case. A process that dies, or loses its device, is
+followed by another that goes on behind the case that it died in.
 """
 
 import warnings
@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks.gpu.device import Job, Row, reason
+from benchmarks.gpu.device import Job, Row, is_lost, reason
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.report import write_report
 from benchmarks.isolated import CrashError, Worker
@@ -71,16 +71,17 @@ def run_part(
             case: Row = {"case": ", ".join(map(str, given)) or "all", "status": RUNNING}
             record["cases"].append(case)
             keep()
+            is_dead = False
             try:
                 case |= worker.ask(measure, *given, seconds=left)
             except CrashError as error:
-                case["status"] = str(error)
+                case["status"], is_dead = str(error), True
             except TimeoutError:
                 case["status"] = status = f"over {seconds:.0f} s"
                 break
             print(f"  {case['case']}: {case['status']}", flush=True)
             keep()
-            if case["status"] != "ok":
+            if is_dead or is_lost(case["status"]):
                 worker.close()
                 worker = Worker()
     finally:

@@ -1,8 +1,7 @@
 """Tasks on which pooling is said to matter: accuracy beside flat networks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from statistics import mean
 from typing import Any
@@ -48,10 +47,6 @@ SETTINGS = {
 """The same for all methods; a flat network has the layers of all levels together."""
 
 
-def _flat(net: Any, own: Training, _: float, read: Callable[[], Module]) -> Module:
-    return Flat(net, own, read())
-
-
 READOUTS = {"": MaxAggregation, " (mean)": MeanAggregation}
 DEPTHS: dict[str, dict[str, int]] = {
     "": {},  # the layers of all levels together
@@ -59,7 +54,7 @@ DEPTHS: dict[str, dict[str, int]] = {
 }
 FLAT: dict[str, Any] = {
     f"{gnn.__name__}{how}{depth}": (
-        partial(_flat, read=read),
+        lambda net, own, _, read=read: Flat(net, own, read()),
         {"gnn": gnn, **options},
     )
     for depth, options in DEPTHS.items()

@@ -59,39 +59,23 @@ class DiffPoolLevel(Module):
         return out.x, out.adj, s if s.dim() == 2 else s[0], torch.stack(losses).sum()
 
 
-class MinCutLevel(Module):
-    """PyG's `dense_mincut_pool`, assigned by a linear map."""
+class PeerLevel(Module):
+    """PyG's MinCut, assigned by a linear map, or its DMoN, whose own MLP is one."""
 
-    def __init__(self, hidden: int, k: int) -> None:
+    def __init__(self, hidden: int, k: int, assign: type[Module]) -> None:
         super().__init__()
-        self.lin = Linear(hidden, k)
+        self.assign = assign(hidden, k)
 
     def forward(self, x: Tensor, adj: Tensor) -> Pooled:
-        """As above."""
-        x, adj = _blocks(x, adj)
-        s = self.lin(x)
-        x, adj, *losses = dense_mincut_pool(x, adj, s)
-        return x, adj, s[0].softmax(-1), sum(losses, torch.zeros(()))
-
-
-class DMoNLevel(Module):
-    """PyG's `DMoNPooling`, whose own MLP is a linear map."""
-
-    def __init__(self, hidden: int, k: int) -> None:
-        super().__init__()
-        self.pool = DMoNPooling(hidden, k)
-
-    def forward(self, x: Tensor, adj: Tensor) -> Pooled:
-        """As above."""
-        s, x, adj, *losses = self.pool(*_blocks(x, adj))
+        if x.dim() == 2:
+            x, adj = x.unsqueeze(0), to_dense_adj(adj, max_num_nodes=x.size(0))
+        if isinstance(self.assign, DMoNPooling):
+            s, x, adj, *losses = self.assign(x, adj)
+        else:
+            logits = self.assign(x)
+            x, adj, *losses = dense_mincut_pool(x, adj, logits)
+            s = logits.softmax(-1)
         return x, adj, s[0], sum(losses, torch.zeros(()))
-
-
-def _blocks(x: Tensor, adj: Tensor) -> tuple[Tensor, Tensor]:
-    """Dense `[1, n, C]` and `[1, n, n]`."""
-    if x.dim() == 3:
-        return x, adj
-    return x.unsqueeze(0), to_dense_adj(adj, max_num_nodes=x.size(0))
 
 
 EVEN = {"normalize": False, "pooled_adj": "normalized"}
@@ -106,8 +90,8 @@ LEVELS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
         DiffPoolLevel,
         {**EVEN, "orthogonality_loss": 1.0},
     ),
-    "PyG MinCut": (MinCutLevel, {}),
-    "PyG DMoN": (DMoNLevel, {}),
+    "PyG MinCut": (PeerLevel, {"assign": Linear}),
+    "PyG DMoN": (PeerLevel, {"assign": DMoNPooling}),
 }
 SPECTRAL = "spectral clustering"
 
