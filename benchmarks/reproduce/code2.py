@@ -81,11 +81,7 @@ def decode(
 
 
 def name_f1(names: Sequence[Name], predicted: Sequence[Name]) -> float:
-    """ogbg-code2's F1, by the evaluator of `ogb`: over words as sets, graph by graph.
-
-    Raises:
-        MissingExtraError: If `ogb` is not installed.
-    """
+    """ogbg-code2's F1, by the evaluator of `ogb`: over words as sets, graph by graph."""
     require_extra("ogb")
     evaluator: Any = import_module("ogb.graphproppred").Evaluator("ogbg-code2")
     return float(evaluator.eval({"seq_ref": names, "seq_pred": predicted})["F1"])
@@ -93,12 +89,7 @@ def name_f1(names: Sequence[Name], predicted: Sequence[Name]) -> float:
 
 @lru_cache(maxsize=1)
 def load_code2(root: Path | None, batch_size: int) -> NameData:
-    """ogbg-code2 by the package `ogb`, with its split by project.
-
-    Raises:
-        AbsentSetError: If it is neither in `root` nor to be downloaded.
-        MissingExtraError: If `ogb` is not installed.
-    """
+    """ogbg-code2 by the package `ogb`, with its split by project."""
     require_extra("ogb")
     try:
         dataset = load_dataset("ogbg-code2", None if root is None else str(root))

@@ -52,11 +52,7 @@ POSITIONED = f"{COMMUNITIES}-positions"
 
 @lru_cache(maxsize=1)
 def load_planted(name: str, root: Path | None) -> tuple[Graphs, Split]:
-    """A set and its split: the published one, or 81, 9 and 10 % of GraphClass.
-
-    Raises:
-        AbsentSetError: If the file of a published set is not in `root`.
-    """
+    """A set and its split: the published one, or 81, 9 and 10 % of GraphClass."""
     if name == COMMUNITIES:
         return communities(600, has_positions=False)
     if name == POSITIONED:

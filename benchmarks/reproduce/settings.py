@@ -80,11 +80,7 @@ WORDS = {
 
 
 def settings_of(name: str, table: Mapping[str, Any], changes: Mapping[str, Any]) -> Any:
-    """The entry of `table` for a set, with the changes.
-
-    Raises:
-        ValueError: If there is no such set or setting.
-    """
+    """The entry of `table` for a set, with the changes."""
     if name not in table:
         raise ValueError(
             f"Expected a set with settings, {', '.join(table)} (got '{name}'). Add it "

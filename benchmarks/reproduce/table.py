@@ -74,11 +74,7 @@ class Table:
                 print(f"{name} {method} fold {fold}: {record['seconds']} s", flush=True)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each method; of a report for each of which there is a fold.
-
-        Raises:
-            MissingFoldsError: If a fold is missing.
-        """
+        """A row for each method; of a report for each of which there is a fold."""
         rows = []
         for name in (name for name in self.sets if name not in self.absent):
             there, methods = self.read(name), self.options.methods or self.ROWS
@@ -101,11 +97,7 @@ class Table:
         return rows
 
     def read(self, name: str) -> Records:
-        """The records of a set by method and fold.
-
-        Raises:
-            ValueError: If they were made with other settings.
-        """
+        """The records of a set by method and fold."""
         settings = describe(settings_of(name, self.SETTINGS, self.options.changes))
         text = self.path.read_text("utf-8") if self.path.exists() else ""
         records: Records = {}

@@ -115,11 +115,6 @@ class Curves(Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what was logged.
-
-        Raises:
-            FloatingPointError: If the loss is not finite.
-        """
         logged = trainer.callback_metrics
         self.loss.append(round(float(logged["train/loss"]), 4))
         self.seconds = round(time.perf_counter() - self._start, 3)
