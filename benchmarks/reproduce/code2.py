@@ -81,7 +81,7 @@ def decode(
 
 
 def name_f1(names: Sequence[Name], predicted: Sequence[Name]) -> float:
-    """ogbg-code2's F1, by the evaluator of `ogb`: over words as sets, graph by graph."""
+    """ogbg-code2's F1, by `ogb`'s evaluator: over words as sets, graph by graph."""
     require_extra("ogb")
     evaluator: Any = import_module("ogb.graphproppred").Evaluator("ogbg-code2")
     return float(evaluator.eval({"seq_ref": names, "seq_pred": predicted})["F1"])
