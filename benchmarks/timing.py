@@ -28,7 +28,8 @@ class Budget:
 
 def summary(times: list[float]) -> Time:
     several = times if len(times) > 1 else times * 2
-    q1, median, q3 = statistics.quantiles(several, n=4, method="inclusive")
+    quartiles = statistics.quantiles(several, n=4, method="inclusive")
+    q1, median, q3 = (round(seconds, 9) for seconds in quartiles)
     return {"median": median, "q1": q1, "q3": q3, "repeats": len(times)}
 
 
