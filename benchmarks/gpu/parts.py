@@ -12,7 +12,6 @@ from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -35,7 +34,7 @@ from benchmarks.gpu.device import (
     choose,
 )
 from benchmarks.sets import BATCH_SIZE, SPECS
-from benchmarks.timing import Call
+from benchmarks.timing import Call, clock
 from benchmarks.training_step import (
     DenseNet,
     Inputs,
@@ -142,12 +141,8 @@ class Model:
         self.net: Module = kind(self.data.num_features, int(self.data.y.max()) + 1)
         self.net.to(job.device)
 
-    def step(self, net: Module | None = None) -> Call:
+    def step(self, net: Module, inputs: Callable[[Data], Inputs]) -> Call:
         """Padding where it is needed, forward, losses, backward and Adam."""
-        return self.step_on(self.inputs, self.net if net is None else net)
-
-    def step_on(self, inputs: Callable[[Data], Inputs], net: Module) -> Call:
-        """The same of another net."""
         run = epoch(net, inputs, [self.data])
 
         def call() -> None:
@@ -159,7 +154,9 @@ class Model:
 
 def steps(job: Job, name: str) -> Row:
     models = {way: Model(job, way, name) for way in WAYS}
-    methods = job.outcomes({way: m.step() for way, m in models.items()}, 0.4)
+    methods = job.outcomes(
+        {way: m.step(m.net, m.inputs) for way, m in models.items()}, 0.4
+    )
     return {"made_up": models[AUTO].is_made_up, "methods": methods}
 
 
@@ -167,9 +164,9 @@ def compiled(job: Job, way: str) -> Row:
     """A training step by `torch.compile`, beside the same as it is."""
     model = Model(job, way)
     fast: Any = torch.compile(model.net)
-    calls, start = {"eager": model.step(), "compiled": model.step(fast)}, perf_counter()
-    calls["compiled"]()
-    first = perf_counter() - start
+    nets = {"eager": model.net, "compiled": fast}
+    calls = {name: model.step(net, model.inputs) for name, net in nets.items()}
+    first = clock(calls["compiled"])
     return {"first_seconds": first, "methods": job.outcomes(calls, 0.5)}
 
 
@@ -197,14 +194,14 @@ def capture(job: Job, way: str) -> Row:
     )
     torch.testing.assert_close(graphed(*tensors), twin(*tensors), rtol=1e-3, atol=1e-4)
     both = {"eager": twin, "graphed": graphed}
-    calls = {name: model.step_on(lambda _: tensors, net) for name, net in both.items()}
+    calls = {name: model.step(net, lambda _: tensors) for name, net in both.items()}
     return {"methods": job.outcomes(calls, 0.5)}
 
 
 def launches(job: Job, what: str, way: str) -> Row:
     """How many kernels a pass of the operator starts, or a training step."""
     model, on_cpu = Model(job, way), job.device == "cpu"
-    call = model.step()
+    call = model.step(model.net, model.inputs)
     if what == "operator":
         data = model.data.cpu()
         batch = with_noise(data.edge_index, data.batch, SPECS["PROTEINS"].clusters)
