@@ -26,8 +26,8 @@ from torch_geometric.nn import MLP, DenseSAGEConv, GraphSAGE, dense_diff_pool
 from torch_geometric.transforms import ToDense
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
-from benchmarks.results import Result, Results
-from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw, measure_sets
+from benchmarks.results import Result
+from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw
 from benchmarks.timing import Budget, Call, clock, interleave
 from pyg_diffpool import DiffPool, DiffPoolNet
 
@@ -39,34 +39,25 @@ Inputs = tuple[Any, ...]  # of a net
 OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense loader"
 
 
-def run(settings: Settings) -> Results:
-    """Measure on all data sets that are there; once more after each set."""
-
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
-        steps = 3 if settings.quick else spec.steps
-        return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
-
-    yield from measure_sets(settings, measure_set)
+def measure_set(settings: Settings, spec: SetSpec, dataset: InMemoryDataset) -> Result:
+    """Steps of PyG's example model by each side."""
+    steps = 3 if settings.quick else spec.steps
+    return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
 
 
-def run_compiled(settings: Settings) -> Results:
+def measure_compiled(
+    settings: Settings, spec: SetSpec, dataset: InMemoryDataset
+) -> Result:
     """Steps of `DiffPoolNet` as they are, and by one compiled graph for all sizes."""
-
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
-        batches, net, steps = prepare_steps(
-            spec.name, dataset, 1 if settings.quick else 4
-        )
-        torch.compiler.reset()
-        compiled: Any = torch.compile(net, fullgraph=True, dynamic=True)
-        first = clock(partial(steps, compiled))
-        calls = {"eager": partial(steps, net), "compiled": partial(steps, compiled)}
-        samples = interleave(calls, Budget(0.0 if settings.quick else 5.0))
-        methods = [
-            {"name": name, "status": "ok", "time": t} for name, t in samples.items()
-        ]
-        return {"steps": len(batches), "first_seconds": first, "methods": methods}
-
-    yield from measure_sets(settings, measure_set)
+    count = 1 if settings.quick else 4
+    batches, net, steps = prepare_steps(spec.name, dataset, count)
+    torch.compiler.reset()
+    compiled: Any = torch.compile(net, fullgraph=True, dynamic=True)
+    first = clock(partial(steps, compiled))
+    calls = {"eager": partial(steps, net), "compiled": partial(steps, compiled)}
+    samples = interleave(calls, Budget(0.0 if settings.quick else 5.0))
+    methods = [{"name": name, "status": "ok", "time": t} for name, t in samples.items()]
+    return {"steps": len(batches), "first_seconds": first, "methods": methods}
 
 
 def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[Data]:

@@ -129,15 +129,12 @@ def test_compiled_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         compiled.append(options)
         return net
 
-    def measure_sets(_: Any, measure: Any) -> Any:
-        yield {"dataset": "ENZYMES", **measure(SPECS["ENZYMES"], labelled_graphs())}
-
     monkeypatch.setattr(torch, "compile", compile_net)
-    monkeypatch.setattr(training_step, "measure_sets", measure_sets)
-    (result,) = training_step.run_compiled(QUICK)
+    graphs: Any = labelled_graphs()
+    result = training_step.measure_compiled(QUICK, SPECS["ENZYMES"], graphs)
     assert compiled == [{"fullgraph": True, "dynamic": True}]
     result["methods"][1]["time"] = {"median": 3.0, "q1": 2.0, "q3": 4.0}
-    *_, table = TABLES["compiled"][1]({"datasets": [result]})
+    *_, table = TABLES["compiled"][1]({"datasets": [{"dataset": "set", **result}]})
     head, _, row = table.splitlines()
     assert head == "|  | eager, ms | compiled, ms | x compiled |"
     assert "| 3,000 (2,000-4,000) |" in row
