@@ -112,9 +112,11 @@ def run_isolated(
         status = f"not installed: {error.name or error}"
     except TimeoutError as error:
         status = str(error)
-    except (CrashError, MemoryError, RuntimeError) as error:
-        lacks = "not enough memory" in str(error) or "can't allocate" in str(error)
-        if not (lacks or isinstance(error, CrashError | MemoryError)):
+    except (MemoryError, RuntimeError) as error:
+        lacks = ("not enough memory", "can't allocate", "exit status -")  # by a signal
+        if not isinstance(error, MemoryError) and not any(
+            t in str(error) for t in lacks
+        ):
             raise
         status = "out of memory"
     finally:

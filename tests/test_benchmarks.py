@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import backends, compare, growth, operators, training_step  # noqa: E402
 from benchmarks.batches import PoolingBatch, random_batch, small_batch  # noqa: E402
-from benchmarks.isolated import run_isolated  # noqa: E402
+from benchmarks.isolated import CrashError, run_isolated  # noqa: E402
 from benchmarks.methods import METHODS, assert_same, training_pass  # noqa: E402
 from benchmarks.report import TABLES, write_report  # noqa: E402
 from benchmarks.results import load, save  # noqa: E402
@@ -93,6 +93,8 @@ def test_isolated_runs() -> None:
     assert too_large["status"] == "out of memory"
     assert run_isolated(end, (lack,))["status"] == "not installed: absent"
     assert run_isolated(os.abort)["status"] == "out of memory"
+    with pytest.raises(CrashError, match="exit status 3"):
+        run_isolated(os._exit, (3,))
     assert run_isolated(time.sleep, (9,), seconds=1.0)["status"] == "over 1 s"
     with pytest.raises(ValueError, match="broken"):
         run_isolated(end, (ValueError("broken"),))
