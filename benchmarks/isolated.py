@@ -19,6 +19,7 @@ from benchmarks.results import Result, total_memory
 from benchmarks.timing import Budget, Call, clock, summary
 
 ONCE = Budget(0.0, at_least=0)
+LACKS_MEMORY = ("not enough memory", "can't allocate", "exit status -")  # by a signal
 
 
 class CrashError(RuntimeError):
@@ -113,10 +114,8 @@ def run_isolated(
     except TimeoutError as error:
         status = str(error)
     except (MemoryError, RuntimeError) as error:
-        lacks = ("not enough memory", "can't allocate", "exit status -")  # by a signal
-        if not isinstance(error, MemoryError) and not any(
-            t in str(error) for t in lacks
-        ):
+        is_memory = any(text in str(error) for text in LACKS_MEMORY)
+        if not (is_memory or isinstance(error, MemoryError)):
             raise
         status = "out of memory"
     finally:
