@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,18 @@ from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.runner import run_gpu
 from benchmarks.report import write_report
 from benchmarks.results import FOLDER, Results, save
-from benchmarks.sets import Settings, make_parser
+from benchmarks.sets import Settings, make_parser, measure_sets
 
 BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
-    "operator": operators.run,
-    "training_step": training_step.run,
-    "compiled": training_step.run_compiled,
+    "operator": partial(measure_sets, operators.measure_set),
+    "training_step": partial(measure_sets, training_step.measure_set),
+    "compiled": partial(measure_sets, training_step.measure_compiled),
     "growth": growth.run,
     "backends": backends.run,
 }
 
 
 def main() -> None:
-    """Run what is asked for; results as JSON, tables and pictures from that."""
     parser = make_parser("benchmarks", __doc__)
     add: Any = parser.add_argument
     add("benchmark", choices=[*BENCHMARKS, "report", "all", "gpu"])

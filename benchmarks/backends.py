@@ -36,7 +36,6 @@ def run(settings: Settings) -> Results:
 
 
 def measure(b: int, n: int, density: float, k: int, budget: Budget) -> Result:
-    """Time of the backends on b graphs of n nodes."""
     batch = random_batch(torch.full((b,), n), density, k)
     calls = {name: training_pass(METHODS[name].make, batch) for name in BACKENDS}
     sparse, padded = calls["sparse"].results(), calls["padded"].results()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, InMemoryDataset
+from torch_geometric.utils import remove_self_loops, to_undirected
 
 from benchmarks.sets import draw
 
@@ -85,6 +86,15 @@ def random_batch(sizes: Tensor, density: float, clusters: int) -> PoolingBatch:
     linked = (linked | linked.mT) & inside.unsqueeze(1) & inside.unsqueeze(2)
     graph, i, j = linked.nonzero(as_tuple=True)
     return with_noise(torch.stack([i, j]) + first[graph], batch, clusters)
+
+
+def sparse_batch(graphs: int, nodes: int, degree: int, clusters: int) -> PoolingBatch:
+    """Random graphs of so many nodes each, of this mean degree or somewhat less."""
+    random = torch.Generator().manual_seed(0)
+    first = torch.arange(graphs).repeat_interleave(nodes * degree // 2) * nodes
+    edges = first + torch.randint(nodes, (2, first.numel()), generator=random)
+    edges = to_undirected(remove_self_loops(edges)[0], num_nodes=graphs * nodes)
+    return with_noise(edges, torch.arange(graphs).repeat_interleave(nodes), clusters)
 
 
 def small_batch() -> PoolingBatch:

@@ -10,14 +10,8 @@ import functools
 import itertools
 import json
 import math
-import multiprocessing
-import os
-import subprocess
-import sys
 import timeit
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +21,11 @@ from torch_geometric.data import InMemoryDataset
 
 import pyg_diffpool
 from benchmarks.batches import draw_batch
+from benchmarks.isolated import Worker
 from benchmarks.methods import TrainingPass
 from benchmarks.results import describe_run
 from benchmarks.sets import SPECS, load_dataset, make_parser
-from benchmarks.timing import Call, clock, quiet, summary
+from benchmarks.timing import Call, clock, summary
 from benchmarks.training_step import net_pass, prepare_steps
 
 ROOT = Path(__file__).parents[1]
@@ -40,57 +35,51 @@ TOLERANCE = 1e-3
 WARM_UP = 5
 Prepared = tuple[dict[str, Tensor], Call]  # what comes out, and the call to be timed
 load = functools.lru_cache(1)(load_dataset)
+prepared: dict[str, Call] = {}  # of the process
 
 
 def main() -> None:
-    """Print a table; fail where results differ."""
     parser = make_parser("benchmarks.compare", __doc__)
     parser.add_argument("old", type=Path, help="a checkout")
     parser.add_argument("new", type=Path, nargs="?", default=ROOT, help="(this one)")
     parser.add_argument("--what", nargs="+", choices=WHAT, default=WHAT)
     parser.add_argument("--repeats", type=int, default=31, help="rounds (default: 31)")
     options, differ = parser.parse_args(), False
-    torch.set_num_threads(options.threads)  # for the description of the run
+    torch.set_num_threads(options.threads)
     print("| set | what | old, ms | new, ms | old / new (quartiles) |")
     print("|---|---|--:|--:|--:|", flush=True)
-    old, new = (start(side, options.threads) for side in (options.old, options.new))
-    with old as one, new as other:
-        for name, what in itertools.product(options.sets or SPECS, options.what):
-            question = (name, what, options.data.resolve())
-            for line in compare((one, other), question, options.repeats):
-                print(line, flush=True)
-                differ |= line.startswith("ERROR")
+    sides = [start(checkout) for checkout in (options.old, options.new)]
+    for name, what in itertools.product(options.sets or SPECS, options.what):
+        question = (name, what, options.data.resolve())
+        for line in compare(sides, question, options.repeats):
+            print(line, flush=True)
+            differ |= line.startswith("ERROR")
+    for side in sides:
+        side.close()
     print("\n" + json.dumps(describe_run()))
     if differ:
         raise SystemExit("Results differ.")
 
 
-@contextmanager
-def start(checkout: Path, threads: int) -> Iterator[Connection]:
+def start(checkout: Path) -> Worker:
     """A process that works with the package of `checkout`."""
     source = str(checkout.resolve() / "src")
-    here, there = multiprocessing.Pipe()
-    program = f"from benchmarks.compare import work; work({there.fileno()}, {threads})"
-    paths = os.pathsep.join((source, str(ROOT)))
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads)},
-        stdout=sys.stderr,  # what loading a set prints is no row
-        pass_fds=[there.fileno()],
-    ):
-        there.close()
-        with here:  # its end ends the process
-            if not str(package := here.recv()).startswith(source):
-                raise SystemExit(f"Expected a package in {source} (got {package}).")
-            yield here
+    side = Worker(paths=[source])
+    if not (package := side.ask(find_package)).startswith(source):
+        side.close()
+        raise SystemExit(f"Expected a package in {source} (got {package}).")
+    return side
+
+
+def find_package() -> str:
+    return str(pyg_diffpool.__file__)
 
 
 def compare(
-    sides: Sequence[Connection], question: tuple[str, str, Path], repeats: int
+    sides: Sequence[Worker], question: tuple[str, str, Path], repeats: int
 ) -> Iterator[str]:
     """A row of the table, and lines on what differs between the results."""
-    (old, before), (new, after) = (_ask(side, question) for side in sides)
+    (old, before), (new, after) = (side.ask(prepare, *question) for side in sides)
     row = f"| {question[0]} | {question[1]} |"
     if not old:
         yield f"{row} absent from the root | | |"
@@ -99,7 +88,7 @@ def compare(
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats):
         for i in (0, 1) if turn % 2 == 0 else (1, 0):
-            times[i].append(_ask(sides[i], loops))
+            times[i].append(sides[i].ask(measure, loops))
     ms = [f"{1e3 * summary(each)['median']:.3g}" for each in times]
     ratio = summary([a / b for a, b in zip(*times, strict=True)])
     quartiles = "{median:.3f} ({q1:.3f} to {q3:.3f})".format(**ratio)
@@ -115,35 +104,23 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
             yield f"ERROR: {key} differs by {apart:.3g} of {size:.3g} in sum"
 
 
-def _ask(side: Connection, question: Any) -> Any:
-    side.send(question)
-    return side.recv()
+def measure(loops: int) -> float:
+    """Seconds of one of so many calls, without pauses by the garbage collector."""
+    return timeit.timeit(prepared["call"], number=loops) / loops
 
 
-def work(pipe: int, threads: int) -> None:
-    """Answer questions: prepare a call, or say how long one of so many takes."""
-    torch.set_num_threads(threads)
-    call: Call = int
-    with Connection(pipe) as other, quiet(), suppress(EOFError):
-        other.send(pyg_diffpool.__file__)
-        while question := other.recv():
-            if isinstance(question, int):
-                each = timeit.timeit(call, number=question) / question
-                other.send(each)
-            else:
-                call = int  # which frees the memory of the last one
-                results, call = _prepare(*question)
-                arrays = {k: t.detach().double().numpy() for k, t in results.items()}
-                other.send((arrays, min(clock(call) for _ in range(WARM_UP))))
-
-
-def _prepare(name: str, what: str, root: Path) -> Prepared:
-    """The results of `what` on a set, none where it is absent, and the call."""
+def prepare(name: str, what: str, root: Path) -> tuple[dict[str, Any], float]:
+    """The results of `what` on a set, none where it is absent; seconds of a call."""
+    prepared.clear()  # which frees the memory of the last one
     if (dataset := load(name, root)) is None:
-        return {}, int
-    if what == "step":
-        return _step(name, dataset)
-    return _operator(name, dataset, weighted=what == "edge_weight")
+        return {}, 0.0
+    weighted = what == "edge_weight"
+    found = (
+        _step(name, dataset) if what == "step" else _operator(name, dataset, weighted)
+    )
+    results, prepared["call"] = found
+    arrays = {key: t.detach().double().numpy() for key, t in results.items()}
+    return arrays, min(clock(prepared["call"]) for _ in range(WARM_UP))
 
 
 def _operator(name: str, dataset: InMemoryDataset, weighted: bool) -> Prepared:

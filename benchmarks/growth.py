@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
-import torch
-from torch_geometric.utils import to_undirected
 
-from benchmarks.batches import PoolingBatch, draw_batch, with_noise
+from benchmarks.batches import PoolingBatch, draw_batch, sparse_batch
 from benchmarks.operators import run_each
 from benchmarks.results import Result, Results
 from benchmarks.sets import SPECS, Settings, load_dataset
@@ -19,13 +17,12 @@ GRAPHS = tuple(2**i for i in range(3, 13))
 
 
 def run(settings: Settings) -> Results:
-    """Measure both curves and fit them."""
     edges = EDGES[:3] if settings.quick else EDGES
     graphs = GRAPHS[:5:2] if settings.quick else GRAPHS
     dataset = load_dataset("PythonFunctions", settings.root)
     k = SPECS["PythonFunctions"].clusters
     yield {
-        "one_graph": curve(map(random_graph, edges), settings),
+        "one_graph": curve(map(one_graph, edges), settings),
         "batches": curve((draw_batch(dataset, n, k) for n in graphs), settings),
     }
 
@@ -45,12 +42,9 @@ def curve(batches: Iterable[PoolingBatch], settings: Settings) -> Result:
     return {"points": points, "exponents": exponents(points)}
 
 
-def random_graph(num_edges: int) -> PoolingBatch:
-    """One graph of mean degree `DEGREE`, of nearly so many edges."""
-    n, random = num_edges // DEGREE, torch.Generator().manual_seed(0)
-    ends = torch.randint(n, (2, num_edges // 2), generator=random)
-    batch = torch.zeros(n, dtype=torch.long)
-    return with_noise(to_undirected(ends, num_nodes=n), batch, clusters=64)
+def one_graph(num_edges: int) -> PoolingBatch:
+    """A graph of mean degree `DEGREE`, of nearly so many edges."""
+    return sparse_batch(1, num_edges // DEGREE, DEGREE, clusters=64)
 
 
 def exponents(points: list[Result]) -> dict[str, dict[str, float]]:

@@ -75,7 +75,6 @@ class TrainingPass:
 
 
 def training_pass(make: Make, batch: PoolingBatch) -> TrainingPass:
-    """A method ready to run on `batch`."""
     leaves = batch.leaves()
     return TrainingPass(make(leaves), (leaves.x, leaves.s))
 
@@ -202,7 +201,6 @@ def _pan(data: PoolingBatch) -> Forward:
 
 
 def _memory(data: PoolingBatch) -> Forward:
-    """PyG's memory layer, which pads the nodes and looks at no edge."""
     c = data.x.size(1)
     pool = nn.MemPooling(c, c, heads=4, num_clusters=data.s.size(1))
     return lambda: (pool(data.x, data.batch)[0],)

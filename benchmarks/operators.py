@@ -20,22 +20,18 @@ from benchmarks.methods import (
     prepare_pass,
     training_pass,
 )
-from benchmarks.results import Result, Results
-from benchmarks.sets import SetSpec, Settings, measure_sets
+from benchmarks.results import Result
+from benchmarks.sets import SetSpec, Settings
 from benchmarks.timing import Budget, Call, interleave
 
 BACKENDS = ("sparse", "padded", "auto")
 
 
-def run(settings: Settings) -> Results:
-    """Measure all methods on all data sets that are there; once more after each set."""
-
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
-        graphs = spec.graphs // 4 if settings.quick else spec.graphs
-        batch = draw_batch(dataset, graphs, spec.clusters, spec.seed)
-        return {"seed": spec.seed, **measure(batch, settings)}
-
-    yield from measure_sets(settings, measure_set)
+def measure_set(settings: Settings, spec: SetSpec, dataset: InMemoryDataset) -> Result:
+    """All methods on the mini-batch of a set."""
+    graphs = spec.graphs // 4 if settings.quick else spec.graphs
+    batch = draw_batch(dataset, graphs, spec.clusters, spec.seed)
+    return {"seed": spec.seed, **measure(batch, settings)}
 
 
 def measure(

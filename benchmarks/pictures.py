@@ -40,7 +40,6 @@ LABELS = {
 def draw_bars(
     title: str, ylabel: str, value: Callable[[Result, Result], Bar], result: Result
 ) -> Figure:
-    """Groups of bars on a log axis, a group for each data set."""
     figure = Figure(figsize=(8.5, 4.6), layout="constrained")
     axes, sets, lowest = figure.subplots(), result["datasets"], []
     axes.set_title(f"{title}\n{_caption(result)}", fontsize=10)
@@ -87,7 +86,6 @@ def _peak(_: Result, method: Result) -> Bar:
 
 
 def draw_growth(title: str, key: str, result: Result) -> Figure:
-    """Time and memory against size, one line a method."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     points, exponents = result[key]["points"], result[key]["exponents"]
@@ -114,7 +112,7 @@ def draw_growth(title: str, key: str, result: Result) -> Figure:
 
 def save_picture(figure: Figure, path: Path) -> None:
     """Write a PNG of 48 colours, a quarter as large as one of all."""
-    figure.set_dpi(150)
+    figure.set_dpi(110)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -129,7 +127,6 @@ def tidy(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
 
 
 def _caption(result: Result) -> str:
-    """Machine, threads and versions of a run, for the title."""
     run, versions = result["run"], result["run"]["versions"]
     threads = f"{run['threads']} thread" + "s" * (run["threads"] > 1)
     torch, pyg = versions["torch"], versions["torch_geometric"]

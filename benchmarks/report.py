@@ -34,7 +34,6 @@ def write_report(folder: Path) -> list[Path]:
 
 
 def operator(result: Result) -> list[str]:
-    """Ratios, times and memory of the operators."""
     sets = result["datasets"]
     methods = sets[0]["methods"] if sets else []
     return [
@@ -53,7 +52,6 @@ def operator(result: Result) -> list[str]:
 
 
 def training_step(result: Result) -> list[str]:
-    """Milliseconds of a step."""
     return [
         "Milliseconds a step, median (quartiles): data loading, PyG's example model of "
         "two levels, losses, Adam, batches of 20 graphs, the same graphs for all.",
@@ -62,7 +60,6 @@ def training_step(result: Result) -> list[str]:
 
 
 def compiled(result: Result) -> list[str]:
-    """Milliseconds of a step, and seconds of compilation."""
     first = [f"{entry['first_seconds']:.0f}" for entry in result["datasets"]]
     return [
         "`DiffPoolNet`, 64 channels, 16 and 4 clusters, 20 graphs; one compiled graph "
@@ -72,7 +69,6 @@ def compiled(result: Result) -> list[str]:
 
 
 def growth(result: Result) -> list[str]:
-    """Exponents and the largest sizes."""
     parts = []
     for key, title in (("one_graph", "One graph"), ("batches", "Mini-batches")):
         points, rows = result[key]["points"], []
@@ -94,7 +90,6 @@ def growth(result: Result) -> list[str]:
 
 
 def backends(result: Result) -> list[str]:
-    """Time of the sparse backend over the padded one, by size of graphs."""
     ratios: dict[tuple[int, int], list[float]] = {}
     loss = []
     for point in result["points"]:
@@ -164,7 +159,6 @@ def _per_method(sets: Sequence[Result], cell: Callable[[Result], str]) -> str:
 
 
 def time_cell(method: Result, steps: int = 1) -> str:
-    """Milliseconds, or why there are none."""
     if (time := method["time"]) is None:
         return _status(method)
     median, q1, q3 = (time[key] * 1e3 / steps for key in ("median", "q1", "q3"))
@@ -172,7 +166,6 @@ def time_cell(method: Result, steps: int = 1) -> str:
 
 
 def memory_cell(method: Result) -> str:
-    """MiB, or why that is not known."""
     peak = method.get("peak_bytes")
     return _status(method) if peak is None else f"{peak / 2**20:,.1f}"
 
@@ -194,14 +187,12 @@ def _status(method: Result) -> str:
 
 
 def digits(value: float | None) -> str:
-    """Three of them."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def provenance(result: Result) -> str:
-    """Command, date, machine and versions."""
     run, machine = result["run"], result["run"]["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v)
     return (
@@ -212,6 +203,5 @@ def provenance(result: Result) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

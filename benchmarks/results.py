@@ -27,13 +27,12 @@ def save(name: str, content: Result, folder: Path) -> Path:
     """Write `content` with a description of the run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    text = json.dumps({"run": describe_run(), **content}, indent=1, allow_nan=False)
+    text = json.dumps({"run": describe_run(), **content}, allow_nan=False)
     path.write_text(text + "\n")
     return path
 
 
 def load(name: str, folder: Path) -> Result | None:
-    """What `save` wrote, or `None` if it has not."""
     path = folder / f"{name}.json"
     return dict(json.loads(path.read_text())) if path.exists() else None
 
@@ -61,7 +60,6 @@ def describe_run() -> Result:
 
 
 def total_memory() -> int:
-    """Bytes of physical memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

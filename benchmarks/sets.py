@@ -60,9 +60,10 @@ class Settings:
     sets: Sequence[str] = ()
 
 
-def measure_sets(
-    settings: Settings, measure: Callable[[SetSpec, InMemoryDataset], Result]
-) -> Results:
+Measure = Callable[[Settings, SetSpec, InMemoryDataset], Result]
+
+
+def measure_sets(measure: Measure, settings: Settings) -> Results:
     """Measure on all data sets that are there; yields once more after each set."""
     content: Result = {"datasets": [], "absent": []}
     for name in settings.sets or (QUICK if settings.quick else SPECS):
@@ -71,7 +72,9 @@ def measure_sets(
             content["absent"].append(name)
             print(f"{name}: absent from {settings.root}")
             continue
-        content["datasets"].append({"dataset": name, **measure(SPECS[name], dataset)})
+        content["datasets"].append(
+            {"dataset": name, **measure(settings, SPECS[name], dataset)}
+        )
         print(content["datasets"][-1])
         yield content
     yield content
@@ -82,7 +85,7 @@ def make_parser(command: str, description: str | None) -> argparse.ArgumentParse
     parser = argparse.ArgumentParser(f"python -m {command}", description=description)
     beside = Path(__file__).parents[2] / "shared" / "data"
     parser.add_argument(
-        *("--data", "--root"),
+        "--data",
         type=Path,
         default=Path(os.environ.get("PYG_DIFFPOOL_DATA", beside)),
         help="folder of the TU sets, as NAME/raw or NAME.tar.xz (default: "

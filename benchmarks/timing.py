@@ -22,20 +22,18 @@ class Budget:
     at_most: int = 100
 
     def repeats(self, single: float) -> int:
-        """Of a function that takes `single` seconds."""
         wanted = int(self.seconds / max(single, 1e-9))
         return min(max(wanted, self.at_least), self.at_most)
 
 
 def summary(times: list[float]) -> Time:
-    """Of the single times."""
     several = times if len(times) > 1 else times * 2
-    q1, median, q3 = statistics.quantiles(several, n=4, method="inclusive")
+    quartiles = statistics.quantiles(several, n=4, method="inclusive")
+    q1, median, q3 = (round(seconds, 9) for seconds in quartiles)
     return {"median": median, "q1": q1, "q3": q3, "repeats": len(times)}
 
 
 def clock(call: Call) -> float:
-    """Seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

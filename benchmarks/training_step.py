@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 from torch.nn import BatchNorm1d, Identity, Linear, Module, ModuleList
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
-from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.loader import DataLoader
 from torch_geometric.loader.dense_data_loader import collate_fn as stack
 from torch_geometric.nn import MLP, DenseSAGEConv, GraphSAGE, dense_diff_pool
 from torch_geometric.transforms import ToDense
 from torch_geometric.utils import to_dense_adj, to_dense_batch
 
-from benchmarks.results import Result, Results
-from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw, measure_sets
+from benchmarks.results import Result
+from benchmarks.sets import BATCH_SIZE, SPECS, SetSpec, Settings, draw
 from benchmarks.timing import Budget, Call, clock, interleave
 from pyg_diffpool import DiffPool, DiffPoolNet
 
@@ -39,34 +39,25 @@ Inputs = tuple[Any, ...]  # of a net
 OURS, PADDING, DENSE = "pyg-diffpool", "PyG, padded per batch", "PyG, dense loader"
 
 
-def run(settings: Settings) -> Results:
-    """Measure on all data sets that are there; once more after each set."""
-
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
-        steps = 3 if settings.quick else spec.steps
-        return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
-
-    yield from measure_sets(settings, measure_set)
+def measure_set(settings: Settings, spec: SetSpec, dataset: InMemoryDataset) -> Result:
+    """Steps of PyG's example model by each side."""
+    steps = 3 if settings.quick else spec.steps
+    return measure(draw_graphs(dataset, steps, spec.steps_seed), settings)
 
 
-def run_compiled(settings: Settings) -> Results:
+def measure_compiled(
+    settings: Settings, spec: SetSpec, dataset: InMemoryDataset
+) -> Result:
     """Steps of `DiffPoolNet` as they are, and by one compiled graph for all sizes."""
-
-    def measure_set(spec: SetSpec, dataset: InMemoryDataset) -> Result:
-        batches, net, steps = prepare_steps(
-            spec.name, dataset, 1 if settings.quick else 4
-        )
-        torch.compiler.reset()
-        compiled: Any = torch.compile(net, fullgraph=True, dynamic=True)
-        first = clock(partial(steps, compiled))
-        calls = {"eager": partial(steps, net), "compiled": partial(steps, compiled)}
-        samples = interleave(calls, Budget(0.0 if settings.quick else 5.0))
-        methods = [
-            {"name": name, "status": "ok", "time": t} for name, t in samples.items()
-        ]
-        return {"steps": len(batches), "first_seconds": first, "methods": methods}
-
-    yield from measure_sets(settings, measure_set)
+    count = 1 if settings.quick else 4
+    batches, net, steps = prepare_steps(spec.name, dataset, count)
+    torch.compiler.reset()
+    compiled: Any = torch.compile(net, fullgraph=True, dynamic=True)
+    first = clock(partial(steps, compiled))
+    calls = {"eager": partial(steps, net), "compiled": partial(steps, compiled)}
+    samples = interleave(calls, Budget(0.0 if settings.quick else 5.0))
+    methods = [{"name": name, "status": "ok", "time": t} for name, t in samples.items()]
+    return {"steps": len(batches), "first_seconds": first, "methods": methods}
 
 
 def draw_graphs(dataset: InMemoryDataset, steps: int | None, seed: int) -> list[Data]:
@@ -89,16 +80,17 @@ def measure(graphs: list[Data], settings: Settings) -> Result:
         """All to the largest graph of all, at each access, as PyG's example does."""
         return stack([to_dense(data) for data in graphs])
 
-    loader = _loader(graphs, Batch.from_data_list)
+    flat = DataLoader(graphs, BATCH_SIZE)
     calls: dict[str, Call] = {
-        OURS: epoch(SparseNet(*widths), flat_inputs, loader),
-        PADDING: epoch(DenseNet(*widths), padded_inputs, loader),
+        OURS: epoch(SparseNet(*widths), flat_inputs, flat),
+        PADDING: epoch(DenseNet(*widths), padded_inputs, flat),
     }
     # At the peak about eight blocks of the size of the adjacency are alive.
     limit = DENSE_LIMIT / 10 if settings.quick else DENSE_LIMIT
     if 8 * 4 * BATCH_SIZE * max_nodes**2 < limit:
-        loader = _loader(graphs, padded_alike)
-        calls[DENSE] = epoch(DenseNet(*widths), dense_inputs, loader)
+        loader: Any = torch.utils.data.DataLoader  # of PyG's none takes a collate_fn
+        alike = loader(graphs, BATCH_SIZE, collate_fn=padded_alike)
+        calls[DENSE] = epoch(DenseNet(*widths), dense_inputs, alike)
     budget = Budget(0.5, at_most=5) if settings.quick else Budget(10.0, at_most=15)
     samples = interleave(calls, budget)
     steps = -(-len(graphs) // BATCH_SIZE)
@@ -120,7 +112,7 @@ def prepare_steps(
     They are what checkouts, and compiled steps, are compared by.
     """
     graphs = draw_graphs(dataset, steps, SPECS[name].steps_seed)
-    batches = list(_loader(graphs, Batch.from_data_list))
+    batches = list(DataLoader(graphs, BATCH_SIZE))
     classes = int(max(data.y.max() for data in graphs)) + 1
     torch.manual_seed(0)
     net = DiffPoolNet(graphs[0].num_features, 64, classes, [16, 4])
@@ -143,7 +135,6 @@ def net_pass(net: Module, data: Data, x: Tensor) -> dict[str, Tensor]:
 
 
 def flat_inputs(data: Data) -> Inputs:
-    """What `SparseNet` takes."""
     return data.x, data.edge_index, data.batch, data.num_graphs
 
 
@@ -156,11 +147,6 @@ def padded_inputs(data: Data) -> Inputs:
 def dense_inputs(data: Data) -> Inputs:
     """What `DenseNet` takes, of graphs that are padded already."""
     return data.x, data.adj, data.mask
-
-
-def _loader(graphs: list[Data], collate: Callable[..., Any]) -> Iterable[Data]:
-    loader: Any = DataLoader(graphs, BATCH_SIZE, collate_fn=collate)  # type: ignore[arg-type]
-    return loader  # type: ignore[no-any-return]
 
 
 def epoch(
@@ -194,7 +180,6 @@ class DenseGNN(Module):
         self.lin = Linear(sum(widths[1:]), out_channels) if lin else None
 
     def forward(self, x: Tensor, adj: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`[B, M, C]` to `[B, M, C']`."""
         layers = []
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = conv(x, adj, mask).relu()
@@ -205,8 +190,6 @@ class DenseGNN(Module):
 
 
 class DenseNet(Module):
-    """PyG's side."""
-
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
         widths = [in_channels, 3 * HIDDEN]
@@ -216,7 +199,6 @@ class DenseNet(Module):
         self.head = MLP([3 * HIDDEN, HIDDEN, classes], norm=None)
 
     def forward(self, x: Tensor, adj: Tensor, mask: Tensor | None) -> Output:
-        """From a padded mini-batch."""
         losses: list[Tensor] = []
         for embed, assign in zip(self.embed, self.assign, strict=True):
             s, z = assign(x, adj, mask), embed(x, adj, mask)
@@ -227,8 +209,6 @@ class DenseNet(Module):
 
 
 class SparseNet(Module):
-    """Our side."""
-
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
         pairs = zip((in_channels, 3 * HIDDEN), CLUSTERS, strict=True)
@@ -239,7 +219,6 @@ class SparseNet(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int
     ) -> Output:
-        """From the loader's mini-batch."""
         first, second = self.pools
         one = first(x, edge_index, batch=batch, batch_size=batch_size)
         two = second(one.x, one.adj, mask=one.mask)

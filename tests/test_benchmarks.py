@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import backends, compare, growth, operators, training_step  # noqa: E402
 from benchmarks.batches import PoolingBatch, random_batch, small_batch  # noqa: E402
-from benchmarks.isolated import run_isolated  # noqa: E402
+from benchmarks.isolated import CrashError, run_isolated  # noqa: E402
 from benchmarks.methods import METHODS, assert_same, training_pass  # noqa: E402
 from benchmarks.report import TABLES, write_report  # noqa: E402
 from benchmarks.results import load, save  # noqa: E402
@@ -93,6 +93,8 @@ def test_isolated_runs() -> None:
     assert too_large["status"] == "out of memory"
     assert run_isolated(end, (lack,))["status"] == "not installed: absent"
     assert run_isolated(os.abort)["status"] == "out of memory"
+    with pytest.raises(CrashError, match="exit status 3"):
+        run_isolated(os._exit, (3,))
     assert run_isolated(time.sleep, (9,), seconds=1.0)["status"] == "over 1 s"
     with pytest.raises(ValueError, match="broken"):
         run_isolated(end, (ValueError("broken"),))
@@ -129,15 +131,12 @@ def test_compiled_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         compiled.append(options)
         return net
 
-    def measure_sets(_: Any, measure: Any) -> Any:
-        yield {"dataset": "ENZYMES", **measure(SPECS["ENZYMES"], labelled_graphs())}
-
     monkeypatch.setattr(torch, "compile", compile_net)
-    monkeypatch.setattr(training_step, "measure_sets", measure_sets)
-    (result,) = training_step.run_compiled(QUICK)
+    graphs: Any = labelled_graphs()
+    result = training_step.measure_compiled(QUICK, SPECS["ENZYMES"], graphs)
     assert compiled == [{"fullgraph": True, "dynamic": True}]
     result["methods"][1]["time"] = {"median": 3.0, "q1": 2.0, "q3": 4.0}
-    *_, table = TABLES["compiled"][1]({"datasets": [result]})
+    *_, table = TABLES["compiled"][1]({"datasets": [{"dataset": "set", **result}]})
     head, _, row = table.splitlines()
     assert head == "|  | eager, ms | compiled, ms | x compiled |"
     assert "| 3,000 (2,000-4,000) |" in row
@@ -170,7 +169,7 @@ def test_operator_stays_faster_and_smaller_than_pyg(
 @pytest.mark.benchmark
 def test_cost_grows_with_edges_and_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "NAMES", ("auto",))
-    graphs = map(growth.random_graph, (100_000, 300_000, 1_000_000))
+    graphs = map(growth.one_graph, (100_000, 300_000, 1_000_000))
     slopes = growth.curve(graphs, Settings(ROOT))["exponents"]["auto"]
     assert slopes["time"] < 1.3
     assert slopes["memory"] < 1.1

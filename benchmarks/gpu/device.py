@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import to_undirected
 
-from benchmarks.batches import PoolingBatch, with_noise
+from benchmarks.batches import PoolingBatch
 from benchmarks.methods import METHODS, TrainingPass, ours
 from benchmarks.sets import QUICK, SPECS, draw, load_dataset
 from benchmarks.timing import Budget, Call, Timer, clock, interleave
@@ -35,7 +35,6 @@ class Job:
 
     @property
     def sets(self) -> Sequence[str]:
-        """The sets that are measured on."""
         return QUICK if self.quick else tuple(SPECS)
 
     def outcomes(self, calls: Mapping[str, Call], seconds: float) -> list[Row]:
@@ -115,16 +114,6 @@ def random_graph(nodes: int, edges: int, random: np.random.Generator) -> Data:
     return Data(edge_index=to_undirected(pairs, num_nodes=nodes), num_nodes=nodes)
 
 
-def even_batch(graphs: int, nodes: int, clusters: int) -> PoolingBatch:
-    """Random graphs of so many nodes each, of mean degree 8 or less."""
-    random = torch.Generator().manual_seed(0)
-    first = torch.arange(graphs).repeat_interleave(4 * nodes) * nodes
-    edges = first + torch.randint(nodes, (2, first.numel()), generator=random)
-    edges = to_undirected(edges[:, edges[0] != edges[1]], num_nodes=graphs * nodes)
-    batch = torch.arange(graphs).repeat_interleave(nodes)
-    return with_noise(edges, batch, clusters)
-
-
 class SwitchedPass(TrainingPass):
     """Forward and backward of the operator, by Triton or by torch's operations."""
 
@@ -138,7 +127,6 @@ class SwitchedPass(TrainingPass):
         self.way = way
 
     def __call__(self) -> Sequence[Tensor]:
-        """Run."""
         choose(self.way)
         return super().__call__()
 
@@ -168,7 +156,6 @@ def is_lost(error: str) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """An error in a line."""
     lacks = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if lacks or "can't allocate memory" in str(error):
         return "out of memory"

@@ -12,7 +12,6 @@ from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch.nn import Module
 from torch.profiler import ProfilerActivity, profile
 from torch_geometric.data import Data
 
-from benchmarks.batches import PoolingBatch, with_noise
+from benchmarks.batches import PoolingBatch, sparse_batch, with_noise
 from benchmarks.gpu import traffic
 from benchmarks.gpu.device import (
     AUTO,
@@ -33,10 +32,9 @@ from benchmarks.gpu.device import (
     SwitchedPass,
     attempt,
     choose,
-    even_batch,
 )
 from benchmarks.sets import BATCH_SIZE, SPECS
-from benchmarks.timing import Call
+from benchmarks.timing import Call, clock
 from benchmarks.training_step import (
     DenseNet,
     Inputs,
@@ -126,8 +124,7 @@ def _work(batch: PoolingBatch) -> Row:
 
 
 def grid(job: Job, b: int, n: int, k: int) -> Row:
-    """Forward and backward on b even graphs of n nodes."""
-    batch = even_batch(b, n, k).to(job.device, torch.float)
+    batch = sparse_batch(b, n, 8, k).to(job.device, torch.float)
     calls = {way: SwitchedPass(way, batch) for way in (AUTO, PYG)}
     return {"methods": job.outcomes(calls, 0.1)}
 
@@ -144,13 +141,9 @@ class Model:
         self.net: Module = kind(self.data.num_features, int(self.data.y.max()) + 1)
         self.net.to(job.device)
 
-    def step(
-        self,
-        net: Module | None = None,
-        inputs: Callable[[Data], Inputs] | None = None,
-    ) -> Call:
+    def step(self, net: Module, inputs: Callable[[Data], Inputs]) -> Call:
         """Padding where it is needed, forward, losses, backward and Adam."""
-        run = epoch(net or self.net, inputs or self.inputs, [self.data])
+        run = epoch(net, inputs, [self.data])
 
         def call() -> None:
             choose(self.way)
@@ -160,9 +153,10 @@ class Model:
 
 
 def steps(job: Job, name: str) -> Row:
-    """Training steps on 20 graphs of a set."""
     models = {way: Model(job, way, name) for way in WAYS}
-    methods = job.outcomes({way: m.step() for way, m in models.items()}, 0.4)
+    methods = job.outcomes(
+        {way: m.step(m.net, m.inputs) for way, m in models.items()}, 0.4
+    )
     return {"made_up": models[AUTO].is_made_up, "methods": methods}
 
 
@@ -170,9 +164,9 @@ def compiled(job: Job, way: str) -> Row:
     """A training step by `torch.compile`, beside the same as it is."""
     model = Model(job, way)
     fast: Any = torch.compile(model.net)
-    calls, start = {"eager": model.step(), "compiled": model.step(fast)}, perf_counter()
-    calls["compiled"]()
-    first = perf_counter() - start
+    nets = {"eager": model.net, "compiled": fast}
+    calls = {name: model.step(net, model.inputs) for name, net in nets.items()}
+    first = clock(calls["compiled"])
     return {"first_seconds": first, "methods": job.outcomes(calls, 0.5)}
 
 
@@ -184,7 +178,6 @@ class Fixed(Module):
         self.net, self.sizes = net, sizes
 
     def forward(self, *tensors: Tensor) -> Any:
-        """As the net."""
         return self.net(*tensors, *self.sizes)
 
 
@@ -208,7 +201,7 @@ def capture(job: Job, way: str) -> Row:
 def launches(job: Job, what: str, way: str) -> Row:
     """How many kernels a pass of the operator starts, or a training step."""
     model, on_cpu = Model(job, way), job.device == "cpu"
-    call = model.step()
+    call = model.step(model.net, model.inputs)
     if what == "operator":
         data = model.data.cpu()
         batch = with_noise(data.edge_index, data.batch, SPECS["PROTEINS"].clusters)
@@ -234,9 +227,8 @@ def launches(job: Job, what: str, way: str) -> Row:
     }
 
 
-def tests(job: Job, path: str) -> Row:
+def tests(_: Job, path: str) -> Row:
     """Those marked `cuda` of a file; without the conftest that asks for hypothesis."""
-    del job
     options = (
         "-v",
         "-rfE",

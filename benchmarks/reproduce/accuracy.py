@@ -9,15 +9,13 @@ from benchmarks.reproduce import published
 from benchmarks.reproduce.networks import METHODS
 from benchmarks.reproduce.sets import NestedClusters, fair_fold, load_graphs, paper_fold
 from benchmarks.reproduce.settings import FAIR_GRID, PAPER, Training
-from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
 from benchmarks.reproduce.training import TableData, train
 
 REPEATS = 3
 
 
 class AccuracyTable(Table):
-    """Methods on TU sets."""
-
     METRIC = "accuracy, %"
     METHODS = METHODS
     FOLDS = range(10)
@@ -60,8 +58,9 @@ class Paper(AccuracyTable):
             "val": curves.right("val", graphs["val"]),
         }
 
-    def summary(self, records: Sequence[Record]) -> dict[str, Any]:
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
         """By the epoch that is best in the mean."""
+        records = there[method].values()
         shares = [[n / r["graphs"]["val"] for n in r["val"]] for r in records]
         curves = torch.tensor(shares, dtype=torch.double).round(decimals=6)
         best = int(curves.mean(0).argmax())
@@ -112,8 +111,9 @@ class Fair(AccuracyTable):
             ],
         }
 
-    def summary(self, records: Sequence[Record]) -> dict[str, Any]:
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
         """By the best epoch, and by the last where it is recorded."""
+        records = there[method].values()
         known = all(len(run["val"]) > 1 for r in records for run in r["final"])
         ends = in_percent([_tested(record, last=True) for record in records])
         tests = in_percent([_tested(record, last=False) for record in records])

@@ -19,7 +19,7 @@ from torch_geometric.data import Batch, Data
 from benchmarks.reproduce import published
 from benchmarks.reproduce.sets import AbsentSetError, Graphs
 from benchmarks.reproduce.settings import WORDS, WordSettings
-from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
 from benchmarks.reproduce.training import MEASURED, TableData, fit
 from pyg_diffpool import DiffPoolCode2, readout
 from pyg_diffpool._extras import require_extra
@@ -54,7 +54,6 @@ class NameData(TableData):
         self.split = split
 
     def names_of(self, part: str) -> list[Name]:
-        """The names of the graphs of a part."""
         return [self.names[i] for i in self.split[part].tolist()]
 
 
@@ -82,11 +81,7 @@ def decode(
 
 
 def name_f1(names: Sequence[Name], predicted: Sequence[Name]) -> float:
-    """ogbg-code2's F1, by the evaluator of `ogb`: over words as sets, graph by graph.
-
-    Raises:
-        MissingExtraError: If `ogb` is not installed.
-    """
+    """ogbg-code2's F1, by `ogb`'s evaluator: over words as sets, graph by graph."""
     require_extra("ogb")
     evaluator: Any = import_module("ogb.graphproppred").Evaluator("ogbg-code2")
     return float(evaluator.eval({"seq_ref": names, "seq_pred": predicted})["F1"])
@@ -94,12 +89,7 @@ def name_f1(names: Sequence[Name], predicted: Sequence[Name]) -> float:
 
 @lru_cache(maxsize=1)
 def load_code2(root: Path | None, batch_size: int) -> NameData:
-    """ogbg-code2 by the package `ogb`, with its split by project.
-
-    Raises:
-        AbsentSetError: If it is neither in `root` nor to be downloaded.
-        MissingExtraError: If `ogb` is not installed.
-    """
+    """ogbg-code2 by the package `ogb`, with its split by project."""
     require_extra("ogb")
     try:
         dataset = load_dataset("ogbg-code2", None if root is None else str(root))
@@ -194,38 +184,31 @@ class WordsModule(LightningModule):
         read = readout(z, batch.batch, batch_size=b, reduce="sum")
         return torch.as_tensor(net.heads(read)).view(b, MAX_WORDS, -1)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The loss of a training mini-batch."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = cross_entropy(self(batch).flatten(0, 1), batch.y.flatten())
         on: Any = {"on_step": False, "on_epoch": True, "batch_size": batch.num_graphs}
         self.log_dict({"train/loss": loss}, **on)
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the names of the epoch before."""
         self._predicted: list[list[Tensor]] = [[] for _ in MEASURED]
 
     def validation_step(
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Keep the most likely words, whose F1 is of a part as a whole."""
-        del batch_idx
         self._predicted[dataloader_idx].append(self(batch).argmax(-1).cpu())
 
     def on_validation_epoch_end(self) -> None:
-        """Log F1 of both parts."""
         for part, numbers in zip(MEASURED, self._predicted, strict=True):
             names = decode(torch.cat(numbers), self._data.words)
             self.log(f"{part}/f1", name_f1(self._data.names_of(part), names))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam at a constant rate."""
         return torch.optim.Adam(self.parameters(), self._lr)
 
 
 class Code2(Table):
-    """F1 over seeds."""
-
     NAME = "code2"
     METRIC = "F1, %"
     SETTINGS = WORDS
@@ -242,15 +225,11 @@ class Code2(Table):
     )
 
     def load(self, name: str, method: str, settings: WordSettings) -> NameData:
-        """The same for all methods."""
-        del method
         return LOADERS[name](self.options.data, settings.batch_size)
 
     def run_fold(
         self, data: NameData, name: str, method: str, fold: int, settings: WordSettings
     ) -> Record:
-        """One training from the seed `fold`."""
-        del name
         if method == METHODS[2]:
             f1 = round(most_frequent_f1(data), 6)
             return {"graphs": data.sizes(), "seconds": 0.0, "test": f1}
@@ -266,9 +245,8 @@ class Code2(Table):
             "test": round(test[val.index(max(val))], 6),
         }
 
-    def summary(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Over all seeds."""
-        return in_percent([record["test"] for record in records])
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
+        return in_percent([record["test"] for record in there[method].values()])
 
 
 def most_frequent_f1(data: NameData) -> float:

@@ -1,22 +1,21 @@
 """Tasks on which pooling is said to matter: accuracy beside flat networks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
+from statistics import mean
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import Module
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 from torch_geometric.nn import GIN, GraphSAGE, Sequential
 from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation
 from torch_geometric.transforms import BaseTransform
 
 from benchmarks.reproduce import networks, published
-from benchmarks.reproduce.networks import Flat, itself, make_network
+from benchmarks.reproduce.networks import Flat, itself
 from benchmarks.reproduce.planted import (
     COMMUNITIES,
     POSITIONED,
@@ -26,11 +25,9 @@ from benchmarks.reproduce.planted import (
     load_planted,
 )
 from benchmarks.reproduce.settings import Training
-from benchmarks.reproduce.table import Record, Table, in_percent
-from benchmarks.reproduce.training import Curves, TableData, TableModule, fit
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
+from benchmarks.reproduce.training import TableData, train
 from pyg_diffpool import DiffPoolNet, DiffPoolNetOutput
-from pyg_diffpool.train import DiffPoolModule
-from pyg_diffpool.train.matching import describe_data
 from pyg_diffpool.train.sets import load_dataset
 
 TRAINED = "PythonFunctions"  # the set of the trained example
@@ -50,10 +47,6 @@ SETTINGS = {
 """The same for all methods; a flat network has the layers of all levels together."""
 
 
-def _flat(net: Any, own: Training, _: float, read: Callable[[], Module]) -> Module:
-    return Flat(net, own, read())
-
-
 READOUTS = {"": MaxAggregation, " (mean)": MeanAggregation}
 DEPTHS: dict[str, dict[str, int]] = {
     "": {},  # the layers of all levels together
@@ -61,7 +54,7 @@ DEPTHS: dict[str, dict[str, int]] = {
 }
 FLAT: dict[str, Any] = {
     f"{gnn.__name__}{how}{depth}": (
-        partial(_flat, read=read),
+        lambda net, own, _, read=read: Flat(net, own, read()),
         {"gnn": gnn, **options},
     )
     for depth, options in DEPTHS.items()
@@ -95,7 +88,6 @@ class ByPositions(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
-        """Logits and levels."""
         weight = x.new_full((edge_index.size(1),), self.EDGE_WEIGHT)
         out: DiffPoolNetOutput = self.net(x, edge_index, weight, batch, batch_size)
         return out
@@ -132,44 +124,9 @@ class WithoutClusters(BaseTransform):
     """Take away the communities that were planted."""
 
     def forward(self, data: Data) -> Data:
-        """The graph without them."""
         if "clusters" in data:
             del data.clusters
         return data
-
-
-class HierarchyModule(TableModule):
-    """With the levels, which tell how many clusters are in use."""
-
-    def make_net(self) -> Module:
-        """The network of the method."""
-        names = ("method", "in_channels", "out_channels")
-        method, width, classes = (self.hparams[name] for name in names)
-        own = self._settings
-        if method in FLAT:
-            own = replace(own, layers=own.layers * (len(own.clusters) + 1))
-        methods = FLAT | OURS | PEERS
-        return make_network(method, width, classes, own, self._mean_nodes, methods)
-
-    def forward(self, batch: Batch) -> DiffPoolNetOutput:
-        """Without the levels of networks whose assignment is not told."""
-        out = DiffPoolModule.forward(self, batch)
-        told = all(level.gram is not None for level in out.levels)
-        return out if told else replace(out, levels=())
-
-
-@dataclass
-class ClusterCurves(Curves):
-    """Beside accuracies, the clusters in use on validation graphs at each level."""
-
-    used: list[list[float]] = field(default_factory=list)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what was logged."""
-        super().on_train_epoch_end(trainer, pl_module)
-        logged = sorted(trainer.callback_metrics.items())
-        perplexities = [v for name, v in logged if name.startswith("val/perplexity")]
-        self.used.append([round(float(v), 2) for v in perplexities])
 
 
 class Hierarchy(Table):
@@ -182,6 +139,7 @@ class Hierarchy(Table):
     ROWS = (*FLAT, *OURS)
     FOLDS = range(10)
     PUBLISHED = published.GRAPH_CLASS
+    NEEDS_ALL = False
     EXTRA = ("validation", "seeds", "against flat", "clusters in use")
     PROTOCOL = (
         "Of each training the first epoch with the best accuracy on validation graphs "
@@ -193,7 +151,6 @@ class Hierarchy(Table):
     )
 
     def load(self, name: str, method: str, settings: Training) -> TableData:
-        """The graphs of the set, with its split."""
         if name == TRAINED:
             dataset = load_dataset(name)
             groups = dataset.duplicate_group.tolist()
@@ -211,14 +168,10 @@ class Hierarchy(Table):
     def run_fold(
         self, data: TableData, name: str, method: str, fold: int, settings: Training
     ) -> Record:
-        """One training: its curves in numbers of graphs."""
-        del name
-        torch.manual_seed(fold)
-        told = describe_data(data, {"task": "classification", "class_names": None})
-        nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
-        module = HierarchyModule(settings, nodes, method=method, **told)
-        curves = ClusterCurves("accuracy")
-        fit(module, data, "accuracy", settings.epochs, curves=curves)
+        if method in FLAT:
+            layers = settings.layers * (len(settings.clusters) + 1)
+            settings = replace(settings, layers=layers)
+        curves = train(data, method, settings, fold, FLAT | OURS | PEERS)
         graphs = data.sizes()
         right = {part: curves.right(part, graphs[part]) for part in graphs}
         best = right["val"].index(max(right["val"]))
@@ -231,28 +184,18 @@ class Hierarchy(Table):
             "used": curves.used[best],
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each method of which there is a seed; their number is told."""
-        rows = []
-        for name in (name for name in self.sets if name not in self.absent):
-            there = self.read(name)
-            flat = best_flat(there)
-            for method in (m for m in self.METHODS if m in there):
-                records = there[method]
-                figure = self.PUBLISHED.get(method, {}).get(name)
-                row = {"dataset": name, "method": method, "published": figure}
-                row["graphs"] = sum(next(iter(records.values()))["graphs"].values())
-                row["seeds"] = str(len(records))
-                seen = [accuracy(record, "val") for record in records.values()]
-                row["validation"] = f"{100 * sum(seen) / len(seen):.2f}"
-                used = torch.tensor([r["used"] for r in records.values()]).mean(0)
-                row["clusters in use"] = ", ".join(f"{k:.1f}" for k in used.tolist())
-                row["against flat"] = ""
-                if flat is not None and method not in FLAT:
-                    row["against flat"] = paired(records, there[flat])
-                accuracies = [accuracy(r, "test") for r in records.values()]
-                rows.append({**row, **in_percent(accuracies)})
-        return rows
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
+        records, flat = there[method], best_flat(there)
+        seen = [accuracy(record, "val") for record in records.values()]
+        used = torch.tensor([r["used"] for r in records.values()]).mean(0)
+        beside = paired(records, there[flat]) if flat and method not in FLAT else ""
+        return {
+            "seeds": str(len(records)),
+            "validation": f"{100 * mean(seen):.2f}",
+            "clusters in use": ", ".join(f"{k:.1f}" for k in used.tolist()),
+            "against flat": beside,
+            **in_percent([accuracy(r, "test") for r in records.values()]),
+        }
 
 
 def accuracy(record: Record, part: str) -> float:

@@ -32,6 +32,9 @@ from pyg_diffpool._minibatch import padded_graph
 from pyg_diffpool.conv import call_gnn
 from pyg_diffpool.models import NodeBatchNorm
 
+Methods = Mapping[str, tuple[Callable[..., Module], Mapping[str, Any]]]
+"""What is made of a `DiffPoolNet`, and options that it has for that."""
+
 
 def make_network(
     method: str,
@@ -39,10 +42,10 @@ def make_network(
     out_channels: int,
     own: Training,
     mean_nodes: float,
-    methods: Mapping[str, Any] | None = None,
+    methods: Methods,
 ) -> Module:
     """The network of a method, for graphs of about so many nodes."""
-    change, options = (METHODS if methods is None else methods)[method]
+    change, options = methods[method]
     common = {
         "num_layers": own.layers,
         "link_weight": own.link_weight,
@@ -87,7 +90,6 @@ class Flat(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
-        """Logits."""
         z = self.embed(x if self.encoder is None else self.encoder(x), edge_index)
         return without_losses(self.classify(self.read(z, batch, dim_size=batch_size)))
 
@@ -145,7 +147,6 @@ class Selection(Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, _: Any, batch: Tensor, batch_size: int
     ) -> DiffPoolNetOutput:
-        """Logits."""
         read = []
         for embed, pool in zip(self.embed, [*self.pools, None], strict=True):
             x = embed(x, edge_index)
@@ -201,7 +202,6 @@ class PaddedLevel(Module):
         mask: Tensor | None = None,
         **_: Any,
     ) -> DiffPoolOutput:
-        """As :class:`~pyg_diffpool.DiffPool`; the assignment is not told."""
         sparse = batch is not None
         if sparse:
             adj = to_dense_adj(adj, batch, batch_size=batch_size)
@@ -248,7 +248,6 @@ class DMoN(DMoNPooling):
     """Tsitsulin et al. 2023, all losses added; assigned by its own MLP."""
 
     def forward(self, z: Tensor, adj: Tensor, _: None, mask: Tensor | None) -> Any:
-        """As `dense_diff_pool`."""
         _, x, adj, *losses = super().forward(z, with_edges(adj, mask), mask)
         return x, adj, sum(losses), torch.zeros(())
 
@@ -263,12 +262,11 @@ class TgpDiffPool(Module):
         self.pool = poolers.DiffPool(hidden, clusters, normalize_loss=True)
 
     def forward(self, z: Tensor, adj: Tensor, _: None, mask: Tensor | None) -> Any:
-        """As `dense_diff_pool`."""
         out = self.pool(z, adj, mask=mask)
         return out.x, out.edge_index, out.loss["link_loss"], out.loss["entropy_loss"]
 
 
-METHODS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
+METHODS: Methods = {
     "DiffPool": (itself, {}),
     "DiffPool-NoLP": (itself, {"link_weight": 0.0}),
     "DiffPool-Det": (itself, {"link_weight": 0.0, "learn_assignment": False}),
@@ -286,4 +284,3 @@ METHODS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
     "PyG ASAP": (partial(Selection, layer=ASAPooling), {}),
     "PyG EdgePool": (partial(Selection, layer=EdgePooling), {}),
 }
-"""What is made of a `DiffPoolNet`, and options that it has for that."""

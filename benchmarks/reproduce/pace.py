@@ -23,7 +23,6 @@ ROUNDS = 5
 
 
 def run_pace(options: Namespace) -> None:
-    """Measure, and write the table."""
     rows = [measure(name, options.data) for name in options.sets or SETS]
     path = save("pace", {"rows": rows}, options.results)
     path.with_suffix(".md").write_text(as_text(rows) + "\n")
@@ -50,7 +49,6 @@ def measure(name: str, root: Path | None) -> Result:
 
 
 def as_text(rows: Sequence[Result]) -> str:
-    """Markdown: a line for each set."""
     lines = []
     for row in rows:
         ours, dense = (row["seconds"][method]["median"] for method in METHODS)

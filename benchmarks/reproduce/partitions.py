@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any, ClassVar, Literal
 
+import networkx
 import torch
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import normalized_mutual_info_score
@@ -14,10 +15,10 @@ from torch.nn import Linear, Module, ModuleList
 from torch.nn.functional import layer_norm
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, DMoNPooling, dense_mincut_pool
-from torch_geometric.utils import to_dense_adj
+from torch_geometric.utils import to_dense_adj, to_networkx
 
 from benchmarks.reproduce.planted import CHANNELS, PARTITIONS, nested, planted
-from benchmarks.reproduce.table import Record, Table, in_percent
+from benchmarks.reproduce.table import Record, Records, Table, in_percent
 from pyg_diffpool import diff_pool
 from pyg_diffpool.readout import perplexity
 
@@ -58,39 +59,23 @@ class DiffPoolLevel(Module):
         return out.x, out.adj, s if s.dim() == 2 else s[0], torch.stack(losses).sum()
 
 
-class MinCutLevel(Module):
-    """PyG's `dense_mincut_pool`, assigned by a linear map."""
+class PeerLevel(Module):
+    """PyG's MinCut, assigned by a linear map, or its DMoN, whose own MLP is one."""
 
-    def __init__(self, hidden: int, k: int) -> None:
+    def __init__(self, hidden: int, k: int, assign: type[Module]) -> None:
         super().__init__()
-        self.lin = Linear(hidden, k)
+        self.assign = assign(hidden, k)
 
     def forward(self, x: Tensor, adj: Tensor) -> Pooled:
-        """As above."""
-        x, adj = _blocks(x, adj)
-        s = self.lin(x)
-        x, adj, *losses = dense_mincut_pool(x, adj, s)
-        return x, adj, s[0].softmax(-1), sum(losses, torch.zeros(()))
-
-
-class DMoNLevel(Module):
-    """PyG's `DMoNPooling`, whose own MLP is a linear map."""
-
-    def __init__(self, hidden: int, k: int) -> None:
-        super().__init__()
-        self.pool = DMoNPooling(hidden, k)
-
-    def forward(self, x: Tensor, adj: Tensor) -> Pooled:
-        """As above."""
-        s, x, adj, *losses = self.pool(*_blocks(x, adj))
+        if x.dim() == 2:
+            x, adj = x.unsqueeze(0), to_dense_adj(adj, max_num_nodes=x.size(0))
+        if isinstance(self.assign, DMoNPooling):
+            s, x, adj, *losses = self.assign(x, adj)
+        else:
+            logits = self.assign(x)
+            x, adj, *losses = dense_mincut_pool(x, adj, logits)
+            s = logits.softmax(-1)
         return x, adj, s[0], sum(losses, torch.zeros(()))
-
-
-def _blocks(x: Tensor, adj: Tensor) -> tuple[Tensor, Tensor]:
-    """Dense `[1, n, C]` and `[1, n, n]`."""
-    if x.dim() == 3:
-        return x, adj
-    return x.unsqueeze(0), to_dense_adj(adj, max_num_nodes=x.size(0))
 
 
 EVEN = {"normalize": False, "pooled_adj": "normalized"}
@@ -105,8 +90,8 @@ LEVELS: dict[str, tuple[Callable[..., Module], dict[str, Any]]] = {
         DiffPoolLevel,
         {**EVEN, "orthogonality_loss": 1.0},
     ),
-    "PyG MinCut": (MinCutLevel, {}),
-    "PyG DMoN": (DMoNLevel, {}),
+    "PyG MinCut": (PeerLevel, {"assign": Linear}),
+    "PyG DMoN": (PeerLevel, {"assign": DMoNPooling}),
 }
 SPECTRAL = "spectral clustering"
 
@@ -160,10 +145,9 @@ def fit_clusters(data: Data, method: str, seed: int, own: Fit) -> list[Tensor]:
 
 def modularity(data: Data, label: Tensor) -> float:
     """Newman's, of clusters `[n]`."""
-    row, col = data.edge_index
-    inside = (label[row] == label[col]).double().mean()
-    ends = label[row].bincount().double() / max(1, len(row))
-    return float(inside - ends.square().sum())
+    parts = [(label == c).nonzero().view(-1).tolist() for c in label.unique()]
+    graph = to_networkx(data, to_undirected=True)
+    return float(networkx.community.modularity(graph, parts))
 
 
 class Partitions(Table):
@@ -179,6 +163,7 @@ class Partitions(Table):
     ROWS = METHODS
     FOLDS = range(10)
     PUBLISHED: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    NEEDS_ALL = False
     EXTRA = ("level 2", "modularity", "planted", "clusters in use")
     PROTOCOL = (
         "Stochastic block models of 50 to 500 nodes and 3 to 8 blocks, K as planted; "
@@ -200,8 +185,6 @@ class Partitions(Table):
     def run_fold(
         self, data: None, name: str, method: str, fold: int, settings: Fit
     ) -> Record:
-        """One graph."""
-        del data
         kind, _, bare = name.partition("-")
         graph = nested(fold) if kind == "nested" else planted(kind, not bare, fold)
         start = time.perf_counter()
@@ -219,29 +202,21 @@ class Partitions(Table):
             "of": [int(b.max()) + 1 for b in blocks],
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each method of which there is a graph; their number is told."""
-        rows = []
-        for name in self.sets:
-            there = self.read(name)
-            for method in (m for m in self.METHODS if m in there):
-                records = [*there[method].values()]
-                levels = in_levels(r["nmi"] for r in records)
-                row: dict[str, Any] = {"dataset": name, "method": method}
-                row |= {"published": None, "graphs": len(records)}
-                row["level 2"] = "".join(f"{100 * mean(v):.2f}" for v in levels[1:])
-                for key in ("modularity", "planted"):
-                    row[key] = f"{mean([r[key] for r in records]):.3f}"
-                used, most = (
-                    [mean(v) for v in in_levels(r[key] for r in records)]
-                    for key in ("used", "of")
-                )
-                pairs = zip(used, most, strict=True)
-                row["clusters in use"] = ", ".join(
-                    f"{u:.1f} of {k:.1f}" for u, k in pairs
-                )
-                rows.append({**row, **in_percent(levels[0])})
-        return rows
+    def summary(self, method: str, there: Records) -> dict[str, Any]:
+        records = there[method].values()
+        nmi, used, most = (in_levels(r[key] for r in records) for key in _BY_LEVEL)
+        pairs = zip(map(mean, used), map(mean, most), strict=True)
+        return {
+            "graphs": len(records),
+            "level 2": "".join(f"{100 * mean(values):.2f}" for values in nmi[1:]),
+            "modularity": f"{mean(r['modularity'] for r in records):.3f}",
+            "planted": f"{mean(r['planted'] for r in records):.3f}",
+            "clusters in use": ", ".join(f"{u:.1f} of {k:.1f}" for u, k in pairs),
+            **in_percent(nmi[0]),
+        }
+
+
+_BY_LEVEL = ("nmi", "used", "of")
 
 
 def in_levels(records: Iterable[list[float]]) -> list[list[float]]:

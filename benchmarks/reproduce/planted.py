@@ -52,11 +52,7 @@ POSITIONED = f"{COMMUNITIES}-positions"
 
 @lru_cache(maxsize=1)
 def load_planted(name: str, root: Path | None) -> tuple[Graphs, Split]:
-    """A set and its split: the published one, or 81, 9 and 10 % of GraphClass.
-
-    Raises:
-        AbsentSetError: If the file of a published set is not in `root`.
-    """
+    """A set and its split: the published one, or 81, 9 and 10 % of GraphClass."""
     if name == COMMUNITIES:
         return communities(600, has_positions=False)
     if name == POSITIONED:
@@ -140,7 +136,7 @@ def planted(difficulty: str, has_features: bool, seed: int) -> Data:
     return Data(x, _block_model(sizes, probability, seed), block=block.view(-1, 1))
 
 
-def nested(seed: int, has_features: bool = True) -> Data:
+def nested(seed: int) -> Data:
     """Three communities of three blocks each; `data.block` `[n, 2]`, fine and coarse.
 
     A node of 20 to 40 a block has 10 neighbours in its block, 4 in the others of its
@@ -155,7 +151,7 @@ def nested(seed: int, has_features: bool = True) -> Data:
     probability[together] = 4 / (n * 2 / 9)
     probability[own] = 10 / (n / 9)
     block = torch.repeat_interleave(torch.arange(9), sizes)
-    x = _features(block, 2.0 if has_features else None, random)
+    x = _features(block, 2.0, random)
     both = torch.stack([block, coarse[block]], 1)
     return Data(x, _block_model(sizes, probability.clamp(max=1), seed), block=both)
 
@@ -171,7 +167,6 @@ def _probabilities(sizes: Tensor, own: Partition) -> Tensor:
 
 
 def _block_model(sizes: Tensor, probability: Tensor, seed: int) -> Tensor:
-    """Its edges, `[2, E]`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         edges: Tensor = stochastic_blockmodel_graph(sizes, probability)

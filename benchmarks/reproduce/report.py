@@ -15,7 +15,7 @@ def write_report(table: Table, rows: list[Result], base: Path) -> None:
     """Write `BASE.md` and `BASE.png`, and print the table."""
     text, picture = base.with_suffix(".md"), base.with_suffix(".png")
     text.write_text(as_text(table, rows))
-    draw(rows, table.METRIC, picture)
+    save_picture(draw(rows, table.METRIC), picture)
     print(text.read_text(), text, picture, sep="\n")
 
 
@@ -47,11 +47,16 @@ def _published(figure: Any) -> str:
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
-def draw(rows: list[Result], metric: str, path: Path) -> None:
-    """A line for each set and method: folds as dots, mean and published figure."""
-    figure = Figure(figsize=(7, 0.22 * len(rows) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    for at, row in enumerate(rows):
+def draw(rows: list[Result], metric: str) -> Figure:
+    """A panel for each set: folds as dots, their mean and the published figure."""
+    sets, methods = (
+        [*dict.fromkeys(r[k] for r in rows)] for k in ("dataset", "method")
+    )
+    size = 3.4 + 1.4 * len(sets), 0.22 * len(methods) + 1.2
+    figure = Figure(size, layout="constrained")
+    panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+    for row in rows:
+        axes, at = panels[sets.index(row["dataset"])], methods.index(row["method"])
         runs, given, ends = row["folds"], row["published"], (at - 0.4, at + 0.4)
         dots: Any = {"color": BLUE, "alpha": 0.5, "label": "fold or seed"}
         axes.plot(runs, [at] * len(runs), "o", markersize=4, **dots)
@@ -60,17 +65,14 @@ def draw(rows: list[Result], metric: str, path: Path) -> None:
             level = given if isinstance(given, float) else given[0]
             look: Any = {"color": ORANGE, "linestyle": "--", "label": "published"}
             axes.vlines(level, *ends, **look)
-    names = [f"{row['dataset']}, {row['method']}" for row in rows]
-    axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(metric)
-    tidy(axes, "x")
-    handles, labels = axes.get_legend_handles_labels()
-    entries = dict(zip(labels, handles, strict=True))
-    legend: Any = {
-        "loc": "outside lower center",
-        "ncols": len(entries),
-        "frameon": False,
-    }
-    figure.legend(entries.values(), entries.keys(), **legend)
-    save_picture(figure, path)
+    labels: dict[str, Any] = {}
+    for axes, name in zip(panels, sets, strict=True):
+        axes.set_title(name, fontsize=9)
+        tidy(axes, "x")
+        labels |= {a.get_label(): a for a in (*axes.lines, *axes.collections)}
+    panels[0].set_yticks(range(len(methods)), methods, fontsize=8)
+    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    figure.suptitle(metric, fontsize=10)
+    legend: Any = {"loc": "outside lower center", "ncols": 3, "frameon": False}
+    figure.legend(labels.values(), labels.keys(), **legend)
+    return figure

@@ -49,9 +49,6 @@ def load_graphs(name: str, root: Path | None) -> Graphs:
     """All graphs of a set, none dropped, with the features of `with_features`.
 
     They are in `NAME/raw` of `root`, or downloaded if it is `None`.
-
-    Raises:
-        AbsentSetError: If the set is neither there nor to be downloaded.
     """
     try:
         if root is not None and not (root / name / "raw").is_dir():
@@ -70,11 +67,7 @@ def paper_fold(
     y: Tensor,  # [B]
     fold: int,
 ) -> Split:
-    """One of ten: nine parts train, one validates, none is left to test on.
-
-    Raises:
-        ValueError: If the set has other graphs than when the folds were drawn.
-    """
+    """One of ten: nine parts train, one validates, none is left to test on."""
     n, kept = len(y), json.loads(PAPER_FOLDS.read_text()).get(name)
     if kept is None:
         val = fold_split(y, n, fold)["test"]
@@ -87,11 +80,7 @@ def paper_fold(
 
 
 def fair_fold(folder: Path | None, name: str, num_graphs: int, fold: int) -> Split:
-    """A published fold of Errica et al. 2020, from `NAME_splits.json`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
+    """A published fold of Errica et al. 2020, from `NAME_splits.json`."""
     path = Path(folder or "DIR", f"{FAIR_FILES.get(name, name)}_splits.json")
     if not path.is_file():
         raise FileNotFoundError(

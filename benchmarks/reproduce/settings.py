@@ -8,8 +8,6 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of one training."""
-
     epochs: int = 150
     batch_size: int = 64
     lr: float = 1e-3
@@ -82,11 +80,7 @@ WORDS = {
 
 
 def settings_of(name: str, table: Mapping[str, Any], changes: Mapping[str, Any]) -> Any:
-    """The entry of `table` for a set, with the changes.
-
-    Raises:
-        ValueError: If there is no such set or setting.
-    """
+    """The entry of `table` for a set, with the changes."""
     if name not in table:
         raise ValueError(
             f"Expected a set with settings, {', '.join(table)} (got '{name}'). Add it "

@@ -19,6 +19,7 @@ from benchmarks.reproduce.settings import describe, settings_of
 from benchmarks.results import describe_run
 
 Record = dict[str, Any]
+Records = dict[str, dict[int, Record]]  # by method and fold
 
 
 class MissingFoldsError(RuntimeError):
@@ -42,8 +43,9 @@ class Table:
     PUBLISHED: ClassVar[Mapping[str, Mapping[str, Any]]]
     load: Callable[..., Any]  # (name, method, settings): the data
     run_fold: Callable[..., Record]  # (data, name, method, fold, settings)
-    summary: Callable[..., dict[str, Any]]  # (records): the figures of all folds
+    summary: Callable[..., dict[str, Any]]  # (method, records by method and fold)
     EXTRA: ClassVar[Sequence[str]] = ()  # further columns, texts of the rows
+    NEEDS_ALL: ClassVar[bool] = True  # or else a row tells of how many folds it is
 
     def __init__(self, options: Namespace) -> None:
         self.options = options
@@ -72,21 +74,17 @@ class Table:
                 print(f"{name} {method} fold {fold}: {record['seconds']} s", flush=True)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each method; of a report for each of which there is a fold.
-
-        Raises:
-            MissingFoldsError: If a fold is missing.
-        """
+        """A row for each method; of a report for each of which there is a fold."""
         rows = []
         for name in (name for name in self.sets if name not in self.absent):
             there, methods = self.read(name), self.options.methods or self.ROWS
-            if self.options.report and not self.options.methods:
+            if not self.NEEDS_ALL or (self.options.report and not self.options.methods):
                 known = [*self.METHODS, *there]  # also a method that is no more
                 methods = [method for method in dict.fromkeys(known) if method in there]
             for method in methods:
                 folds = there.get(method, {})
                 missing = ",".join(str(f) for f in self.FOLDS if f not in folds)
-                if missing:
+                if missing and self.NEEDS_ALL:
                     command = f'--sets {name} --methods "{method}" --folds {missing}'
                     raise MissingFoldsError(
                         f"Expected all folds of {method} on {name} (folds {missing} "
@@ -94,19 +92,15 @@ class Table:
                     )
                 figure = self.PUBLISHED.get(method, {}).get(name)
                 row = {"dataset": name, "method": method, "published": figure}
-                row["graphs"] = sum(folds[0]["graphs"].values())
-                rows.append({**row, **self.summary([folds[f] for f in self.FOLDS])})
+                row["graphs"] = sum(next(iter(folds.values()))["graphs"].values())
+                rows.append({**row, **self.summary(method, there)})
         return rows
 
-    def read(self, name: str) -> dict[str, dict[int, Record]]:
-        """The records of a set by method and fold.
-
-        Raises:
-            ValueError: If they were made with other settings.
-        """
+    def read(self, name: str) -> Records:
+        """The records of a set by method and fold."""
         settings = describe(settings_of(name, self.SETTINGS, self.options.changes))
         text = self.path.read_text("utf-8") if self.path.exists() else ""
-        records: dict[str, dict[int, Record]] = {}
+        records: Records = {}
         for record in map(json.loads, text.splitlines()):
             if record["set"] == name and "fold" in record:
                 records.setdefault(record["method"], {})[record["fold"]] = record
@@ -116,14 +110,14 @@ class Table:
                     f"settings (got {record['settings']} instead of {settings}). "
                     "Remove them, or give another '--results' folder."
                 )
-        return records
+        return {method: dict(sorted(r.items())) for method, r in records.items()}
 
     def append(self, record: Record) -> None:
         """Add a fold, with a description of the run."""
         name, run = record["set"], describe_run()
-        run |= {"cpu": run["machine"]["cpu"], "torch": run["versions"]["torch"]}
-        kept = ("date", "commit", "threads", "cpu", "torch")
-        lines: list[Record] = [record | {"run": {name: run[name] for name in kept}}]
+        by = f"torch {run['versions']['torch']}, {run['machine']['cpu']}"
+        made = f"{run['date'][:10]}, {run['commit']}, {by}, threads: {run['threads']}"
+        lines: list[Record] = [{**record, "run": made}]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab", buffering=0) as file:
             flock(file, LOCK_EX)  # nobody reads half a line

@@ -16,7 +16,7 @@ from torch_geometric.data import Batch, Dataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform
 
-from benchmarks.reproduce.networks import make_network
+from benchmarks.reproduce.networks import METHODS, Methods, make_network
 from benchmarks.reproduce.settings import Training
 from pyg_diffpool import DiffPoolNetOutput
 from pyg_diffpool.train import DiffPoolModule, GraphDataModule
@@ -38,7 +38,6 @@ class TableData(GraphDataModule):
         self.dataset = [*self.dataset]
 
     def val_dataloader(self) -> list[DataLoader]:
-        """Of each part that is measured."""
         return [self._loader(self.part(p)) for p in MEASURED if p in self.split]
 
     def classes(self) -> Tensor:
@@ -46,31 +45,32 @@ class TableData(GraphDataModule):
         return torch.cat([y for y in self.targets if y is not None]).view(-1)
 
     def sizes(self) -> dict[str, int]:
-        """Graphs in each part."""
         return {name: len(graphs) for name, graphs in self.split.items()}
 
 
 class TableModule(DiffPoolModule):
     """The network of a method, trained by the settings of a set."""
 
-    def __init__(self, settings: Training, mean_nodes: float, **told: Any) -> None:
-        self._settings, self._mean_nodes = settings, mean_nodes
+    def __init__(
+        self, settings: Training, mean_nodes: float, methods: Methods, **told: Any
+    ) -> None:
+        self._settings, self._mean_nodes, self._methods = settings, mean_nodes, methods
         super().__init__(**told)
 
     def make_net(self) -> Module:
-        """The network of the method."""
         names = ("method", "in_channels", "out_channels")
         method, width, classes = (self.hparams[name] for name in names)
-        nodes = self._mean_nodes
-        return make_network(method, width, classes, self._settings, nodes)
+        own, nodes = self._settings, self._mean_nodes
+        return make_network(method, width, classes, own, nodes, self._methods)
 
     def forward(self, batch: Batch) -> DiffPoolNetOutput:
-        """Without levels, which not all networks have."""
-        return replace(super().forward(batch), levels=())
+        """Without the levels of networks whose assignment is not told."""
+        out = super().forward(batch)
+        told = all(level.gram is not None for level in out.levels)
+        return out if told else replace(out, levels=())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """In training leave out some nodes, and add noise to the scaled features."""
-        del dataloader_idx
         if not self.training:
             return batch
         if noise := self._settings.noise:
@@ -81,12 +81,9 @@ class TableModule(DiffPoolModule):
     def validation_step(
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Log loss and metrics of a mini-batch to validate or test."""
-        del batch_idx
         self._step(MEASURED[dataloader_idx], batch)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, its rate by step."""
         lr, decay = self._settings.lr, self._settings.weight_decay
         steps = int(self.trainer.estimated_stepping_batches) + 1
         adam = torch.optim.AdamW(self.parameters(), lr, weight_decay=decay)
@@ -110,20 +107,14 @@ class Curves(Callback):
     metric: str
     loss: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
+    used: list[list[float]] = field(default_factory=list)
+    """Clusters at each level, on validation graphs."""
     seconds: float = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        del trainer, pl_module
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what was logged.
-
-        Raises:
-            FloatingPointError: If the loss is not finite.
-        """
-        del pl_module
         logged = trainer.callback_metrics
         self.loss.append(round(float(logged["train/loss"]), 4))
         self.seconds = round(time.perf_counter() - self._start, 3)
@@ -137,6 +128,8 @@ class Curves(Callback):
             key = f"{part}/{self.metric}"  # Lightning appends the number of the loader
             for value in (v for k, v in logged.items() if k.startswith(key)):
                 self.parts.setdefault(part, []).append(float(value))
+        used = [v for k, v in sorted(logged.items()) if k.startswith("val/perplexity")]
+        self.used.append([round(float(value), 2) for value in used])
 
     def right(self, part: str, graphs: int) -> list[int]:
         """Accuracies as numbers of graphs."""
@@ -149,10 +142,9 @@ def fit(
     metric: str,
     epochs: int,
     decay: float = 0,
-    curves: Curves | None = None,
 ) -> Curves:
     """Train; with a `decay` the running mean of the weights is measured."""
-    curves, average = curves or Curves(metric), get_ema_multi_avg_fn(decay)
+    curves, average = Curves(metric), get_ema_multi_avg_fn(decay)
     mean = WeightAveraging(use_buffers=False, multi_avg_fn=average)
     trainer = Trainer(
         accelerator="cpu",
@@ -168,10 +160,15 @@ def fit(
     return curves
 
 
-def train(data: TableData, method: str, settings: Training, seed: int) -> Curves:
-    """Train a method from a seed; its accuracies."""
+def train(
+    data: TableData,
+    method: str,
+    settings: Training,
+    seed: int,
+    methods: Methods = METHODS,
+) -> Curves:
     torch.manual_seed(seed)
     told = describe_data(data, {"task": "classification", "class_names": None})
     nodes = sum(graph.num_nodes for graph in data.dataset) / len(data.dataset)
-    module = TableModule(settings, nodes, method=method, **told)
+    module = TableModule(settings, nodes, methods, method=method, **told)
     return fit(module, data, "accuracy", settings.epochs, settings.averaging)

@@ -86,7 +86,7 @@ def test_every_method_learns_also_without_edges(
 ) -> None:
     data = data_for(method, graphs)
     torch.manual_seed(0)
-    network = make_network(method, 4, 2, SMALL, 6.5)
+    network = make_network(method, 4, 2, SMALL, 6.5, METHODS)
     some = [graph.clone() for graph in data.dataset[:20]]
     some[3].edge_index = some[3].edge_index[:, :0]
     batch = Batch.from_data_list(some)
@@ -151,7 +151,10 @@ def test_nodes_left_out(graphs: sets.Graphs) -> None:
 
 def test_random_assignment_learns_no_assignment() -> None:
     count = {
-        name: sum(p.numel() for p in make_network(name, 4, 2, SMALL, 6.5).parameters())
+        name: sum(
+            p.numel()
+            for p in make_network(name, 4, 2, SMALL, 6.5, METHODS).parameters()
+        )
         for name in ("DiffPool", "DiffPool-Random", "DiffPool-NoLP")
     }
     assert count["DiffPool-Random"] < count["DiffPool"] == count["DiffPool-NoLP"]

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import networkx
 import numpy as np
 import pytest
 import torch
@@ -12,12 +11,12 @@ from benchmarks.reproduce import hierarchy, partitions, planted, when
 from benchmarks.reproduce.__main__ import main
 from benchmarks.reproduce.hierarchy import accuracy, best_flat, paired
 from benchmarks.reproduce.networks import make_network
-from benchmarks.reproduce.partitions import SPECTRAL, Fit, fit_clusters, modularity
+from benchmarks.reproduce.partitions import SPECTRAL, Fit, fit_clusters
 from benchmarks.reproduce.planted import load_planted
 from benchmarks.reproduce.sets import AbsentSetError, Graphs
 from benchmarks.results import FOLDER
 from sklearn.metrics import normalized_mutual_info_score
-from torch_geometric.utils import degree, to_networkx
+from torch_geometric.utils import degree
 
 from pyg_diffpool import diff_pool
 
@@ -117,16 +116,6 @@ def test_nested_blocks() -> None:
     same_community = (coarse[ends[0]] == coarse[ends[1]]).double().mean()
     assert same_block == pytest.approx(10 / 16, abs=0.06)
     assert same_community == pytest.approx(14 / 16, abs=0.04)
-
-
-def test_modularity_is_networkx() -> None:
-    graph = planted.planted("medium", False, 3)
-    label = graph.block.view(-1) // 2
-    parts = [{*(label == c).nonzero().view(-1).tolist()} for c in label.unique()]
-    expected = networkx.community.modularity(
-        to_networkx(graph, to_undirected=True), parts
-    )
-    assert modularity(graph, label) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
