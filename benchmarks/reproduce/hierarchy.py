@@ -145,9 +145,10 @@ class Hierarchy(Table):
         "Of each training the first epoch with the best accuracy on validation graphs "
         "is tested; mean and deviation over seeds, the split is the same. 'Against "
         "flat' is the mean difference to the flat network that is best on validation "
-        "graphs, seed by seed, with its 95 % interval and p of the paired t-test; "
-        "'clusters in use' the perplexity at each level on validation graphs. All "
-        "methods of a set have the same settings."
+        "graphs, of those with the most seeds, seed by seed, with its 95 % interval and "
+        "p of the paired t-test; 'clusters in use' the perplexity at each level on "
+        "validation graphs. All methods of a set have the same settings. Of "
+        "PythonFunctions graphs that are equal count once."
     )
 
     def load(self, name: str, method: str, settings: Training) -> TableData:

@@ -191,7 +191,7 @@ def communities(train: int, has_positions: bool) -> tuple[Graphs, Split]:
 
     The four communities of the other colour are larger by a quarter, so that both
     colours have equally many nodes on average. Every node has four neighbours in its
-    community; one in eight has one outside it, of either colour. 6 to 44 % of a
+    community; one in eight has one outside it, of either colour. Up to 44 % of a
     community's nodes have the wrong colour. So neighbourhoods look alike under both
     labels: communities must be told apart and counted. `data.clusters` has them.
 
