@@ -82,7 +82,6 @@ class FlatGraph(_Form):
     edge_attr: Tensor | None  # [E, D]
     batch: Tensor  # [N], the graph of each node
     sparse: SparseGraph
-    has_ones: bool = False  # for weights, which are left out
     edge_mask: Tensor | None = None  # [E], in the weights
     unmasked: "FlatGraph | None" = None
 
@@ -222,11 +221,6 @@ class PaddedGraph(_Form):
         return edge_index, None if are_ones else weight, attr
 
     @property
-    def has_ones(self) -> bool:
-        """Whether the weights are ones, which are left out."""
-        return self.edges[1] is None
-
-    @property
     def batch(self) -> Tensor:
         """The graph of each node, `[R]`."""
         graph = torch.arange(self.batch_size, device=self.given.device)
@@ -333,8 +327,7 @@ def flat_graph(
         _checks.check_same_graph(edge_index, batch)
     if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
         edge_index = adj  # so that layers, too, use what it has cached
-    has_ones = is_sparse(adj) and edge_weight is None
-    return FlatGraph(edge_index, edge_weight, edge_attr, batch, sparse, has_ones)
+    return FlatGraph(edge_index, edge_weight, edge_attr, batch, sparse)
 
 
 def padded_graph(

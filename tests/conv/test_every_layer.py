@@ -79,13 +79,10 @@ def graph(kind, name):
     return replace(ZOO[kind].positive, x=x)
 
 
-def expected_of(name, theirs, x, edges, *rest, dense=False):
-    """Of the graph of each node and the weights, which some must have.
-
-    A dense adjacency has weights; where all are 1 only a feature of 1 tells.
-    """
+def expected_of(name, theirs, x, edges, *rest):
+    """Of the graph of each node and the weights, which those for one channel have."""
     batch, weight = rest
-    if weight is None and (name in NEED_WEIGHTS or (dense and name in BY_EDGE_ATTR)):
+    if weight is None and (name in NEED_WEIGHTS or name in BY_EDGE_ATTR):
         weight = x.new_ones(edges.size(1))
     return by_pyg(theirs, x, edges, batch, weight)
 
@@ -132,10 +129,8 @@ def test_on_the_first_level(kind, name, form):
     x, mask = given.x.requires_grad_(), None
     arguments = {"batch": given.batch, "edge_weight": given.edge_weight}
     adj = given.edge_index
-    dense = form == "blocks"
-    rest = given.batch, given.edge_weight
-    expected = expected_of(name, theirs, x, adj, *rest, dense=dense)
-    if dense:
+    expected = expected_of(name, theirs, x, adj, given.batch, given.edge_weight)
+    if form == "blocks":
         blocks, adj, mask = pad(given, x)
         arguments = {"mask": mask}
     else:

@@ -126,9 +126,8 @@ def _weights(takes: dict[str, bool], x: Tensor, graph: MiniBatch) -> dict[str, T
     edge_index, weight, features = graph.edges
     given = x.new_ones(edge_index.size(1)) if weight is None else weight
     attr = given.unsqueeze(-1) if features is None else features
-    is_weighted = weight is not None or graph.has_ones
-    known = [("edge_weight", given, is_weighted)]
-    known += [("edge_attr", attr, is_weighted or features is not None)]
+    known = [("edge_weight", given, weight is not None)]
+    known += [("edge_attr", attr, weight is not None or features is not None)]
     return {n: v for n, v, is_there in known if n in takes and (takes[n] or is_there)}
 
 

@@ -196,8 +196,7 @@ def _edge_arguments(
 
     The weights as `edge_weight`, or as `edge_attr` by a layer that is built for edge
     features of one channel; edge features stand for them. On an unweighted graph a
-    layer that cannot do without is given ones; also one of one channel, where the graph
-    has weights that happen to be ones.
+    layer of one channel, or that cannot do without, is given ones.
     """
     names = arguments_of(conv).keys()
     types = [f"'{n}'" for n in ("edge_type", "node_type") if {n} & names - given.keys()]
@@ -209,7 +208,7 @@ def _edge_arguments(
     edge_index, weight, features = graph.edges
     channels, out = _edge_channels(conv), {}
     fixed = isinstance(conv, pyg.FAConv) and conv.normalize
-    needs = isinstance(conv, _NEED_WEIGHTS) or (channels == 1 and graph.has_ones)
+    needs = isinstance(conv, _NEED_WEIGHTS) or channels == 1
     by_weight = "edge_weight" in names and not fixed
     if features is not None and channels is not None:
         out["edge_attr"] = _with_weights(conv, features, weight)
