@@ -145,8 +145,8 @@ class Hierarchy(Table):
         "Of each training the first epoch with the best accuracy on validation graphs "
         "is tested; mean and deviation over seeds, the split is the same. 'Against "
         "flat' is the mean difference to the flat network that is best on validation "
-        "graphs, of those with the most seeds, seed by seed, with its 95 % interval and "
-        "p of the paired t-test; 'clusters in use' the perplexity at each level on "
+        "graphs, of those with the most seeds, seed by seed, with its 95 % interval "
+        "and p of the paired t-test; 'clusters in use' the perplexity at each level on "
         "validation graphs. All methods of a set have the same settings. Of "
         "PythonFunctions graphs that are equal count once."
     )
@@ -229,5 +229,7 @@ def paired(records: Mapping[int, Record], flat: Mapping[int, Record]) -> str:
     test = import_module("scipy.stats").ttest_rel(*sides)
     low, high = test.confidence_interval()
     mean = (low + high) / 2
+    if low == high:
+        return f"{mean:+.1f} in each"
     p = "p < 0.01" if test.pvalue < 0.01 else f"p = {test.pvalue:.2f}"
     return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}), {p}"
