@@ -31,7 +31,7 @@ class KernelLevel(NamedTuple):
     gram: Tensor  # [B, K, K], float32
     y: Tensor  # as s, float32
     w: Tensor  # as s, float32, or empty where no gradient is wanted
-    norm: Tensor  # [2], float64, and whether its terms cancel
+    norm: Tensor  # [], float64
 
 
 def new_level(
@@ -46,7 +46,7 @@ def new_level(
     new = partial(x.new_empty, dtype=torch.float)
     square, scalar = partial(new, (num_graphs, k, k)), partial(new, (), dtype=dtype)
     out_x, s = new((num_graphs, k, x.size(-1))), x.new_empty(rows)
-    kept = square(), new(rows), new(rows if gradient else 0), new(2, dtype=torch.double)
+    kept = square(), new(rows), new(rows if gradient else 0), new((), dtype=torch.double)
     return KernelLevel(out_x, square(), s, scalar(), scalar(), *kept)
 
 
@@ -61,6 +61,7 @@ def runs_on(like: Tensor) -> bool:
     return _modes.may_launch(like) and _is_right(str(like.device))
 
 
+@lru_cache
 def kernels(name: str = "_triton_level") -> Any:
     """A module that is imported at the first use: the kernels, or what uses them."""
     return import_module(f"pyg_diffpool.{name}")

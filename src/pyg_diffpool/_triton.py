@@ -28,7 +28,7 @@ _INNER = tl.constexpr(16)  # columns of a factor that are multiplied at once
 _jit = triton.jit(
     do_not_specialize=[
         "n", "size_x", "size_adj", "num_edges", "num_graphs", "num_entropies",
-        "num_terms",
+        "num_squares",
     ]
 )  # fmt: skip
 
@@ -110,8 +110,8 @@ def _zero(out, size):
 
 @_jit
 def _softmax_kernel(
-    logits, mask, s, entropies, out_x, out_adj, gram, y, w, n, k, size_x, size_adj,
-    ROWS: tl.constexpr, K: tl.constexpr,
+    logits, mask, s, entropies, out_x, out_adj, gram, y, w, done, n, k, size_x,
+    size_adj, num_graphs, ROWS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     """S, parts of the entropy, and zeros to add to."""
     program = tl.program_id(0).to(tl.int64)
@@ -130,15 +130,21 @@ def _softmax_kernel(
     _zero(gram, size_adj)
     _zero(y, n.to(tl.int64) * k)
     _zero(w, n.to(tl.int64) * k)
+    _zero(done, num_graphs + 1)
 
 
 @_jit
 def _edge_kernel(
-    row, col, value, s, y, w, num_edges, k, ROWS: tl.constexpr, K: tl.constexpr
-):
-    """Y and W of a sparse A, by edges."""
-    edge = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    row, col, value, s, y, w, squares, num_edges, k,
+    ROWS: tl.constexpr, K: tl.constexpr,
+):  # fmt: skip
+    """Y and W of a sparse A, and parts of :math:`|A|^2`, by edges."""
+    program = tl.program_id(0).to(tl.int64)
+    edge = program * ROWS + tl.arange(0, ROWS)
     there, i, j, v = _edges(row, col, value, edge, num_edges)
+    if squares is not None:
+        wide = v.to(tl.float64)
+        tl.store(squares + program, tl.sum(wide * wide, 0))
     c = tl.arange(0, K)
     message = v[:, None] * _entries(s, j, c, there, c < k, k, 1)
     _store(y, message, i, c, there, k, True)
@@ -194,21 +200,46 @@ def _contract(
         _store(out + graph * k * width, total, i, j, i < k, width, True)
 
 
+@triton.jit
+def is_last(done, programs):
+    """Whether all other programs have added what they have, and this one comes last."""
+    tl.debug_barrier()
+    return tl.atomic_add(done, 1, sem="acq_rel") == programs - 1
+
+
+@triton.jit
+def _norm_terms(adj, gram, k, BLOCK: tl.constexpr):
+    """The trace of a graph's A' and :math:`|G|^2`, of sums that others added to."""
+    trace, square = tl.zeros([BLOCK], tl.float64), tl.zeros([BLOCK], tl.float64)
+    for start in range(0, k * k, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        inside = at < k * k
+        diagonal = inside & (at // k == at % k)
+        a = tl.load(adj + at, mask=diagonal, other=0.0, cache_modifier=".cg")
+        g = tl.load(gram + at, mask=inside, other=0.0, cache_modifier=".cg")
+        trace += a.to(tl.float64)
+        square += g.to(tl.float64) * g.to(tl.float64)
+    return tl.sum(trace, 0), tl.sum(square, 0)
+
+
 @_jit
 def _contract_kernel(
-    x, y, s, mask, ptr, out_x, out_adj, gram, num_graphs, m, c, k,
-    LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
+    x, y, s, mask, ptr, out_x, out_adj, gram, done, terms, num_graphs, m, c, k,
+    LENGTH: tl.constexpr, ROWS: tl.constexpr, I: tl.constexpr, C: tl.constexpr,
     TF32: tl.constexpr,
 ):  # fmt: skip
-    """:math:`S^T [X | Y | S]`, added chunk by chunk.
+    """:math:`S^T [X | Y | S]`, added chunk by chunk, and what the norm wants of it.
 
     The programs of a chunk are neighbours: S comes from the cache but for the first.
     """
     of_x, of_y = tl.cdiv(c, C), tl.cdiv(k, C)
-    columns = of_x + 2 * of_y
-    chunk, column = tl.program_id(0) // columns, tl.program_id(0) % columns
+    columns, rows = of_x + 2 * of_y, tl.cdiv(k, I)
+    chunk, block = tl.program_id(0) // (rows * columns), tl.program_id(0) % (
+        rows * columns
+    )
     graph, first, end = _chunk(chunk, ptr, num_graphs, m, LENGTH)
-    i, j = tl.arange(0, K), column * C + tl.arange(0, C)
+    column = block % columns
+    i, j = block // columns * I + tl.arange(0, I), column * C + tl.arange(0, C)
     if column < of_x:
         _contract(out_x, s, x, mask, graph, first, end, i, j, k, c, ROWS, TF32)
     elif column < of_x + of_y:
@@ -217,6 +248,14 @@ def _contract_kernel(
     else:
         j -= (of_x + of_y) * C
         _contract(gram, s, s, None, graph, first, end, i, j, k, k, ROWS, TF32)
+    if terms is not None:
+        before, after = _first_row(ptr, graph, m), _first_row(ptr, graph + 1, m)
+        chunks = after // LENGTH - before // LENGTH + 1
+        if is_last(done + graph, chunks * rows * columns):
+            at = graph * k * k
+            trace, square = _norm_terms(out_adj + at, gram + at, k, 1024)
+            tl.store(terms + graph, trace)
+            tl.store(terms + num_graphs + graph, square)
 
 
 @triton.jit
@@ -241,47 +280,43 @@ def _gradient_kernel(
     x, y, w, s, mask, ptr, gram, norm, divisors,
     d_x, d_adj, d_s, d_link, d_entropy, d_gram, out_x, out_t, out_s, out_rate,
     num_graphs, m, c, k,
-    LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
-    TF32: tl.constexpr,
+    ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr, TF32: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of x and of the logits, T and r."""
-    graph, start, end = _chunk(tl.program_id(0), ptr, num_graphs, m, LENGTH)
+    """The gradients of x and of the logits, T and r, of some rows of a graph."""
+    graph, first, end = _chunk(tl.program_id(0), ptr, num_graphs, m, ROWS)
     rate = tl.full([], 0.0, tl.float32)
     if d_link is not None:
         length = tl.load(norm)
         wide = tl.load(d_link).to(tl.float64) / (length * tl.load(divisors))
         rate = tl.where(length == 0, 0.0, wide).to(tl.float32)
     tl.store(out_rate, rate)
-    i = tl.arange(0, K)
-    for begin in range(start, end, ROWS):
-        row = begin + tl.arange(0, ROWS)
-        real, zeros = _real(mask, row, end), tl.zeros([ROWS, K], tl.float32)
-        p = _entries(s, row, i, real, i < k, k, 1)
-        if out_s is not None:
-            grad = zeros
-            if d_link is not None:
-                grad = _times(grad, s, row, real, k, gram, graph, i, k, False, TF32)
-                sums = _entries(y, row, i, real, i < k, k, 1)
-                sums += _entries(w, row, i, real, i < k, k, 1)
-                grad = rate * (2 * grad - sums)
-            grad = _times(grad, s, row, real, k, d_gram, graph, i, k, False, TF32)
-            grad = _times(grad, s, row, real, k, d_gram, graph, i, k, True, TF32)
-            grad = _times(grad, y, row, real, k, d_adj, graph, i, k, True, TF32)
-            grad = _times(grad, w, row, real, k, d_adj, graph, i, k, False, TF32)
-            grad = _times(grad, x, row, real, c, d_x, graph, i, k, True, TF32)
-            if d_s is not None:
-                grad += _entries(d_s, row, i, real, i < k, k, 1)
-            if d_entropy is not None:
-                down = tl.load(d_entropy).to(tl.float64) / tl.load(divisors + 1)
-                grad -= down.to(tl.float32) * tl.log(tl.where(p < _TINY, _TINY, p))
-            grad = p * (grad - tl.sum(p * grad, 1)[:, None])
-            _store(out_s, grad, row, i, row < end, k)
-        if out_x is not None:
-            for first in range(0, c, C):
-                j = first + tl.arange(0, C)
-                total = tl.zeros([ROWS, C], tl.float32)
-                total = _times(total, s, row, real, k, d_x, graph, j, c, False, TF32)
-                _store(out_x, total, row, j, row < end, c)
-        if out_t is not None:
-            t = _times(zeros, s, row, real, k, d_adj, graph, i, k, False, TF32)
-            _store(out_t, t - rate * p, row, i, row < end, k)
+    i, row = tl.arange(0, K), first + tl.arange(0, ROWS)
+    real, zeros = _real(mask, row, end), tl.zeros([ROWS, K], tl.float32)
+    p = _entries(s, row, i, real, i < k, k, 1)
+    if out_s is not None:
+        grad = zeros
+        if d_link is not None:
+            grad = _times(grad, s, row, real, k, gram, graph, i, k, False, TF32)
+            sums = _entries(y, row, i, real, i < k, k, 1)
+            sums += _entries(w, row, i, real, i < k, k, 1)
+            grad = rate * (2 * grad - sums)
+        grad = _times(grad, s, row, real, k, d_gram, graph, i, k, False, TF32)
+        grad = _times(grad, s, row, real, k, d_gram, graph, i, k, True, TF32)
+        grad = _times(grad, y, row, real, k, d_adj, graph, i, k, True, TF32)
+        grad = _times(grad, w, row, real, k, d_adj, graph, i, k, False, TF32)
+        grad = _times(grad, x, row, real, c, d_x, graph, i, k, True, TF32)
+        if d_s is not None:
+            grad += _entries(d_s, row, i, real, i < k, k, 1)
+        if d_entropy is not None:
+            down = tl.load(d_entropy).to(tl.float64) / tl.load(divisors + 1)
+            grad -= down.to(tl.float32) * tl.log(tl.where(p < _TINY, _TINY, p))
+        grad = p * (grad - tl.sum(p * grad, 1)[:, None])
+        _store(out_s, grad, row, i, row < end, k)
+    if out_x is not None:
+        for start in range(0, c, C):
+            j, total = start + tl.arange(0, C), tl.zeros([ROWS, C], tl.float32)
+            total = _times(total, s, row, real, k, d_x, graph, j, c, False, TF32)
+            _store(out_x, total, row, j, row < end, c)
+    if out_t is not None:
+        t = _times(zeros, s, row, real, k, d_adj, graph, i, k, False, TF32)
+        _store(out_t, t - rate * p, row, i, row < end, k)

@@ -1,48 +1,77 @@
 """The level on CUDA: which kernels are launched, in what sizes."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
-import triton
 from torch import Tensor
 
 from pyg_diffpool import _triton, _triton_losses
 from pyg_diffpool._engine import KernelLevel, new_level
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
-SUMMED, LENGTH = 256, 128  # else, where a chunk's sums are added in memory or not
+SUMMED = 256  # rows of a chunk else, whose sums are added in memory
 CELLS = 2048  # entries of some rows
-TILE, EDGES = 16, 128  # of G, and of A, in float64
+PROGRAMS = 128  # that may share in the losses
+EXACT = {"EDGES": 128, "K": 16}  # edges, and rows of G, at once in float64
 
 Constants = dict[str, Any]
 
 
-def blocks(k: int, c: int, dtype: torch.dtype) -> tuple[Constants, ...]:
-    """What programs have at hand at once: those by rows, of products, and by chunks.
+def cdiv(size: int, part: int) -> int:
+    """How many parts there are. (Triton's own takes microseconds.)"""
+    return -(-size // part)
+
+
+class Blocks(NamedTuple):
+    """What programs have at hand at once."""
+
+    rows: Constants  # by rows alone
+    dense: Constants  # of a dense A
+    contract: Constants
+    gradient: Constants
+
+
+def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
+    """Those for so many clusters and channels.
 
     Products of float32 are made of three of tf32, which is exact to rounding, or where
     torch's may be short, of one.
     """
     matmul = torch.backends.cuda.matmul
     allowed = getattr(matmul, "fp32_precision", None) or matmul.allow_tf32
-    is_short = allowed in (True, "tf32") or dtype.itemsize < 4
-    is_ordered = torch.are_deterministic_algorithms_enabled()
-    wide, channels = (max(16, triton.next_power_of_2(size)) for size in (k, c))
+    return _blocks(k, c, allowed in (True, "tf32") or dtype.itemsize < 4)
+
+
+@lru_cache
+def _blocks(k: int, c: int, is_short: bool) -> Blocks:
+    wide, channels = (max(16, 1 << (size - 1).bit_length()) for size in (k, c))
     products = {
-        "ROWS": 16,
-        "K": wide,
         "TF32": "tf32" if is_short else "tf32x3",
         "num_warps": 8 if wide >= 64 else 4,
         "num_stages": 1,
         "maxnreg": 255,  # of fewer, so that more programs run at once, some are spilled
     }
-    chunks = {
-        "LENGTH": WHOLE if is_ordered else LENGTH,
-        "ROWS": 16 if wide > 64 else 32,
-        "C": min(channels, 64),
-    }
-    return {"ROWS": CELLS // wide, "K": wide}, products, products | chunks
+    # No product has 64 rows or more, of which Triton 3.6 has eight warps read amiss.
+    part = {"ROWS": 32, "I": min(wide, 32), "C": min(channels, 64), "num_warps": 4}
+    rows = {"ROWS": 16 if wide > 64 else 32, "C": min(channels, 64)}
+    return Blocks(
+        rows={"ROWS": CELLS // wide, "K": wide},
+        dense={**products, "ROWS": 16, "K": wide},
+        contract={**products, **part},
+        gradient={**products, **rows, "K": wide},
+    )
+
+
+class _Sums(NamedTuple):
+    """What the losses are made of, float64 but for the last."""
+
+    entropies: Tensor  # [P]
+    squares: Tensor | None  # [Q], of the norm or of A; `None` is edges of weight 1
+    terms: Tensor | None = None  # [2 * B], of A' and G
+    parts: Tensor | None = None  # [2 * PROGRAMS]
+    done: Tensor | None = None  # [B + 1], programs at their end, int32
 
 
 def sparse_forward(
@@ -57,26 +86,26 @@ def sparse_forward(
     col: Tensor,  # [E]
 ) -> KernelLevel:
     """The level of a sparse mini-batch."""
-    k, b, e = logits.size(1), ptr.numel() - 1, row.numel()
+    (n, k), b, e = logits.shape, ptr.numel() - 1, row.numel()
+    rows, _, contract, _ = blocks(k, x.size(1), x.dtype)
     out = new_level(x, logits, b, dtype, gradient)
-    rows, _, chunks = blocks(k, x.size(1), x.dtype)
-    edges, sums = (row, col, value), (out.y, out.w if gradient else None)
+    edges, y, w = (row, col, value), out.y, out.w if gradient else None
+    is_ordered = torch.are_deterministic_algorithms_enabled()
+    programs = 1 if is_ordered else cdiv(e, rows["ROWS"])
+    sizes = cdiv(n, rows["ROWS"]), programs, 2 * b, 2 * PROGRAMS
+    parts = out.norm.new_empty(sum(sizes)).split(sizes)
+    sums = _Sums(*parts, row.new_empty(b + 1, dtype=torch.int))
+    if value is None:
+        sums = sums._replace(squares=None)
     with torch.cuda.device_of(x):
-        entropies = _softmax(out, logits, None, *sums, rows)
-        if torch.are_deterministic_algorithms_enabled():
-            _add_in_order(out.s, *edges, *sums)
+        _softmax(out, logits, None, y, w, sums, rows)
+        if is_ordered:
+            _add_in_order(out.s, *edges, y, w, sums.squares)
         else:
-            grid = (triton.cdiv(e, rows["ROWS"]),)
-            _triton._edge_kernel[grid](*edges, out.s, *sums, e, k, **rows)
-        _contract(out, x, None, ptr, 0, chunks)
-        tiles = triton.cdiv(k, TILE)
-        terms = entropies.new_empty(3, max(b * tiles**2, triton.cdiv(e, EDGES)))
-        given = out.s, out.adj, out.gram, *edges, ptr, out.norm, terms
-        sizes = b, e, terms.size(1), k, tiles
-        for is_exact in (False, True):
-            constants: Any = {"EXACT": is_exact, "EDGES": EDGES, "K": TILE}
-            _triton_losses._terms_kernel[terms.shape[1:]](*given, *sizes, **constants)
-            _finish(out, terms, entropies, divisors, is_exact=is_exact)
+            given = *edges, out.s, y, w, sums.squares, e, k
+            _triton._edge_kernel[(programs,)](*given, **rows)
+        _contract(out, x, None, ptr, 0, sums, contract)
+        _losses(out, (*edges, ptr), sums, divisors)
     return out
 
 
@@ -92,17 +121,18 @@ def dense_forward(
 ) -> KernelLevel:
     """The level of a padded mini-batch, whatever padding of x, or of A, holds."""
     b, m, k = logits.shape
+    rows, dense, contract, _ = blocks(k, x.size(2), x.dtype)
     out = new_level(x, logits, b, dtype, gradient)
-    rows, products, chunks = blocks(k, x.size(2), x.dtype)
+    grid = b, cdiv(m, dense["ROWS"])
+    sizes = cdiv(b * m, rows["ROWS"]), grid[0] * grid[1]
+    sums = _Sums(*out.norm.new_empty(sum(sizes)).split(sizes))
     with torch.cuda.device_of(x):
-        entropies = _softmax(out, logits, mask, None, None, rows)
-        grid = b, triton.cdiv(m, products["ROWS"])
-        squares = entropies.new_empty(1, b * grid[1])
+        _softmax(out, logits, mask, None, None, sums, rows)
         given = adj.contiguous(), out.s, mask if hides else None
-        sums = out.y, out.w if gradient else None, squares
-        _triton._dense_kernel[grid](*given, *sums, m, k, **products)
-        _contract(out, x, mask, None, m, chunks)
-        _finish(out, squares, entropies, divisors)
+        found = out.y, out.w if gradient else None, sums.squares
+        _triton._dense_kernel[grid](*given, *found, m, k, **dense)
+        _contract(out, x, mask, None, m, sums, contract)
+        _losses(out, (None,) * 4, sums, divisors)
     return out
 
 
@@ -112,26 +142,34 @@ def _softmax(
     mask: Tensor | None,
     y: Tensor | None,  # to begin with zeros, as is w
     w: Tensor | None,
+    sums: _Sums,
     rows: Constants,
-) -> Tensor:
-    """Fill in S, and zeros to add to; parts of the entropy, `[P]`, float64."""
+) -> None:
+    """Fill in S and parts of the entropy, and zeros to add to."""
     n, k = logits.flatten(0, -2).shape
-    entropies = out.norm.new_empty(triton.cdiv(n, rows["ROWS"]))
-    given = logits.contiguous(), mask, out.s, entropies, out.x, out.adj, out.gram, y, w
-    sizes = n, k, out.x.numel(), out.adj.numel()
-    _triton._softmax_kernel[entropies.shape](*given, *sizes, **rows)
-    return entropies
+    made = out.x, out.adj, out.gram, y, w, sums.done
+    given = logits.contiguous(), mask, out.s, sums.entropies, *made
+    sizes = n, k, out.x.numel(), out.adj.numel(), out.x.size(0)
+    _triton._softmax_kernel[sums.entropies.shape](*given, *sizes, **rows)
 
 
 def _add_in_order(
-    s: Tensor, row: Tensor, col: Tensor, value: Tensor | None, *sums: Tensor | None
+    s: Tensor,
+    row: Tensor,
+    col: Tensor,
+    value: Tensor | None,
+    y: Tensor,
+    w: Tensor | None,
+    squares: Tensor | None,  # [1]
 ) -> None:
-    """Y and W, always by the same order of additions."""
-    for to, source, out in zip((row, col), (col, row), sums, strict=True):
+    """Y, W and the square of A, always by the same order of additions."""
+    for to, source, out in ((row, col, y), (col, row, w)):
         if out is not None:
             messages = s[source].float()
             messages = messages if value is None else value.unsqueeze(-1) * messages
             out.index_add_(0, to, messages)
+    if value is not None and squares is not None:
+        torch.sum(value.double().square(), (0,), keepdim=True, out=squares)
 
 
 def _contract(
@@ -140,23 +178,38 @@ def _contract(
     mask: Tensor | None,
     ptr: Tensor | None,
     m: int,  # or 0 beside `ptr`
-    chunks: Constants,
+    sums: _Sums,
+    blocks_: Constants,
 ) -> None:
     """Add to X', A' and G."""
     b, k, c = out.x.shape
-    of_x, of_s = (triton.cdiv(size, chunks["C"]) for size in (c, k))
-    chunks = {**chunks, "LENGTH": max(SUMMED, chunks["LENGTH"])}
-    grid = ((out.y.numel() // k // chunks["LENGTH"] + b) * (of_x + 2 * of_s),)
+    of_x, of_s = cdiv(c, blocks_["C"]), cdiv(k, blocks_["C"])
+    length = WHOLE if torch.are_deterministic_algorithms_enabled() else SUMMED
+    chunks = out.y.numel() // k // length + b
+    grid = (chunks * cdiv(k, blocks_["I"]) * (of_x + 2 * of_s),)
     given = x.contiguous(), out.y, out.s, mask, ptr, out.x, out.adj, out.gram
-    _triton._contract_kernel[grid](*given, b, m, c, k, **chunks)
+    given = *given, sums.done, sums.terms, b, m, c, k
+    _triton._contract_kernel[grid](*given, LENGTH=length, **blocks_)
 
 
-def _finish(out: KernelLevel, *sums: Tensor, is_exact: bool = False) -> None:
+def _losses(
+    out: KernelLevel,
+    where: Sequence[Tensor | None],  # row, column and weight of edges, and `ptr`
+    sums: _Sums,
+    divisors: Tensor,
+) -> None:
     """Fill in the losses and the norm."""
-    terms, entropies, _ = sums
-    given = *sums, out.link_loss, out.entropy_loss, out.norm, terms.size(1)
-    constants: Any = {"EXPANDED": terms.size(0) > 1, "EXACT": is_exact}
-    _triton_losses._finish_kernel[(1,)](*given, entropies.numel(), **constants)
+    (b, k), row, is_expanded = out.gram.shape[:2], where[0], sums.terms is not None
+    e, p = 0 if row is None else row.numel(), sums.entropies.numel()
+    q = 0 if sums.squares is None else sums.squares.numel()
+    programs = 1
+    if is_expanded:
+        most = max(b * cdiv(k, EXACT["K"]) ** 2, cdiv(e, EXACT["EDGES"]))
+        programs = min(most, PROGRAMS)
+    given = out.s, *where, *sums, divisors, out.link_loss, out.entropy_loss, out.norm
+    constants: Any = {"EXPANDED": is_expanded, **EXACT}
+    kernel = _triton_losses._losses_kernel[(programs,)]
+    kernel(*given, b, e, p, q, k, **constants)
 
 
 def gradients(
@@ -171,13 +224,13 @@ def gradients(
     """The gradients of x and of the logits, T for that of A, and r."""
     s, gram, y, w, norm = kept
     (b, k), c, m = gram.shape[:2], x.size(-1), 0 if ptr is not None else s.size(1)
-    chunks, likes = blocks(k, c, x.dtype)[-1], (x, y, s)
+    sizes, likes = blocks(k, c, x.dtype).gradient, (x, y, s)
     wanted = zip(needs, likes, strict=True)
     out_x, t, out_s = (i.new_empty(i.shape) if need else None for need, i in wanted)
     rate = gram.new_empty(())
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
     with torch.cuda.device_of(x):
-        grid, outs = (y.numel() // k // chunks["LENGTH"] + b,), (out_x, t, out_s, rate)
-        _triton._gradient_kernel[grid](*given, *outs, b, m, c, k, **chunks)
+        grid, outs = (y.numel() // k // sizes["ROWS"] + b,), (out_x, t, out_s, rate)
+        _triton._gradient_kernel[grid](*given, *outs, b, m, c, k, **sizes)
     return out_x, out_s, t, rate

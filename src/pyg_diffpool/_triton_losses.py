@@ -1,10 +1,10 @@
-"""The losses of a level on CUDA: parts by many programs, and their sums, in float64."""
+"""The losses of a level on CUDA, in float64: sums of what its kernels left."""
 
 import triton
 import triton.language as tl
 
 from pyg_diffpool._level import CANCELLATION, RESOLUTION
-from pyg_diffpool._triton import _BLOCK, _edges, _entries, _jit
+from pyg_diffpool._triton import _BLOCK, _edges, _entries, _jit, is_last
 
 _CANCELLATION, _RESOLUTION = tl.constexpr(CANCELLATION), tl.constexpr(RESOLUTION)
 
@@ -15,70 +15,77 @@ def _total(part, count):
     total = tl.zeros([_BLOCK], tl.float64)
     for start in range(0, count, _BLOCK):
         at = start + tl.arange(0, _BLOCK)
-        total += tl.load(part + at, mask=at < count, other=0.0)
+        total += tl.load(part + at, mask=at < count, other=0.0, cache_modifier=".cg")
     return tl.sum(total, 0)
 
 
-@_jit
-def _terms_kernel(
-    s, adj, gram, row, col, value, ptr, norm, terms, num_graphs, num_edges, num_terms,
-    k, blocks, EXACT: tl.constexpr, EDGES: tl.constexpr, K: tl.constexpr,
-):  # fmt: skip
-    """Parts of :math:`|A|^2`, of the trace of A' and of :math:`|G|^2`.
+@triton.jit
+def _exact_trace(s, row, col, value, num_edges, k, EDGES: tl.constexpr, K: tl.constexpr):
+    """A share of the trace of A', from S, by edges."""
+    trace = tl.zeros([EDGES], tl.float64)
+    step = tl.num_programs(0).to(tl.int64) * EDGES
+    for begin in range(tl.program_id(0).to(tl.int64) * EDGES, num_edges, step):
+        edge = begin + tl.arange(0, EDGES)
+        there, i, j, v = _edges(row, col, value, edge, num_edges)
+        for start in range(0, k, K):
+            c = start + tl.arange(0, K)
+            one = _entries(s, i, c, there, c < k, k, 1).to(tl.float64)
+            other = _entries(s, j, c, there, c < k, k, 1).to(tl.float64)
+            trace += v.to(tl.float64) * tl.sum(one * other, 1)
+    return tl.sum(trace, 0)
 
-    EXACT where little was left of the norm: from S, in float64.
+
+@triton.jit
+def _exact_square(s, ptr, num_graphs, k, K: tl.constexpr):
+    """A share of :math:`|G|^2`, from S, by blocks of G."""
+    square = tl.zeros([K], tl.float64)
+    blocks = tl.cdiv(k, K)
+    for block in range(
+        tl.program_id(0), num_graphs * blocks * blocks, tl.num_programs(0)
+    ):
+        graph, part = block // (blocks * blocks), block % (blocks * blocks)
+        i, j = (part // blocks * K + tl.arange(0, K), part % blocks * K + tl.arange(0, K))
+        g = tl.zeros([K, K], tl.float64)
+        end = tl.load(ptr + graph + 1)
+        for start in range(tl.load(ptr + graph), end, K):
+            r = start + tl.arange(0, K)
+            left = _entries(s, r, i, r < end, i < k, k, 1).to(tl.float64)
+            right = _entries(s, r, j, r < end, j < k, k, 1).to(tl.float64)
+            g += tl.sum(left[:, :, None] * right[:, None, :], 0)
+        square += tl.sum(g * g, 0)
+    return tl.sum(square, 0)
+
+
+@_jit
+def _losses_kernel(
+    s, row, col, value, ptr, entropies, squares, terms, parts, done, divisors,
+    link, entropy, norm, num_graphs, num_edges, num_entropies, num_squares, k,
+    EXPANDED: tl.constexpr, EDGES: tl.constexpr, K: tl.constexpr,
+):  # fmt: skip
+    """Both losses and the norm.
+
+    EXPANDED, where little is left of the norm's terms, all programs compute what
+    rounding has spoilt once more from S, and the last of them sums up.
     """
-    program = tl.program_id(0).to(tl.int64)
-    is_due = tl.load(norm + 1) != 0 if EXACT else True
-    if is_due:
-        edge = program * EDGES + tl.arange(0, EDGES)
-        there, source, target, v = _edges(row, col, value, edge, num_edges)
-        v = v.to(tl.float64)
-        graph, block = program // (blocks * blocks), program % (blocks * blocks)
-        i = block // blocks * K + tl.arange(0, K)
-        j = block % blocks * K + tl.arange(0, K)
-        if EXACT:
-            first = tl.load(ptr + tl.minimum(graph, num_graphs))
-            end = tl.load(ptr + tl.minimum(graph + 1, num_graphs))
-            g = tl.zeros([K, K], tl.float64)
-            for start in range(first, end, K):
-                r = start + tl.arange(0, K)
-                left = _entries(s, r, i, r < end, i < k, k, 1).to(tl.float64)
-                right = _entries(s, r, j, r < end, j < k, k, 1).to(tl.float64)
-                g += tl.sum(left[:, :, None] * right[:, None, :], 0)
-            trace = tl.zeros([EDGES], tl.float64)
-            for start in range(0, k, K):
-                c = start + tl.arange(0, K)
-                one = _entries(s, source, c, there, c < k, k, 1).to(tl.float64)
-                other = _entries(s, target, c, there, c < k, k, 1).to(tl.float64)
-                trace += v * tl.sum(one * other, 1)
-        else:
-            at, size = graph * k * k, tl.where(graph < num_graphs, k, 0)
-            g = _entries(gram + at, i, j, i < size, j < k, k, 1).to(tl.float64)
-            on_diagonal = (i < size) & (i == j)
-            trace = tl.load(adj + at + i * (k + 1), mask=on_diagonal, other=0.0)
-            trace = trace.to(tl.float64)
-        tl.store(terms + program, tl.sum(v * v, 0))
-        tl.store(terms + num_terms + program, tl.sum(trace, 0))
-        tl.store(terms + 2 * num_terms + program, tl.sum(tl.sum(g * g, 0), 0))
-
-
-@_jit
-def _finish_kernel(
-    terms, entropies, divisors, link, entropy, norm, num_terms, num_entropies,
-    EXPANDED: tl.constexpr, EXACT: tl.constexpr,
-):  # fmt: skip
-    """Both losses, the norm, and whether little was left of its terms."""
-    is_due = tl.load(norm + 1) != 0 if EXACT else True
-    if is_due:
-        square = _total(terms, num_terms)
-        scale = square
-        if EXPANDED:
-            of_gram = _total(terms + 2 * num_terms, num_terms)
-            square += of_gram - 2 * _total(terms + num_terms, num_terms)
-            scale += of_gram
-        is_near = square < _CANCELLATION * scale
-        tl.store(norm + 1, is_near.to(tl.float64))
+    program, programs = tl.program_id(0), tl.num_programs(0)
+    square = num_edges.to(tl.float64)
+    if squares is not None:
+        square = _total(squares, num_squares)
+    scale, is_writer = square, program == 0
+    if EXPANDED:
+        of_edges, of_gram = square, _total(terms + num_graphs, num_graphs)
+        scale = of_edges + of_gram
+        square = scale - 2 * _total(terms, num_graphs)
+        if square < _CANCELLATION * scale:
+            trace = _exact_trace(s, row, col, value, num_edges, k, EDGES, K)
+            tl.store(parts + program, trace)
+            of_gram = _exact_square(s, ptr, num_graphs, k, K)
+            tl.store(parts + programs + program, of_gram)
+            is_writer = is_last(done + num_graphs, programs)
+            if is_writer:
+                scale = of_edges + _total(parts + programs, programs)
+                square = scale - 2 * _total(parts, programs)
+    if is_writer:
         is_rounding = (square <= _RESOLUTION * scale) & (square < float("inf"))
         length = tl.sqrt(tl.where(is_rounding, 0.0, square))
         tl.store(norm, length)

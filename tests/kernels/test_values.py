@@ -18,8 +18,8 @@ if DEVICE == "cuda":
     pytestmark = pytest.mark.cuda
 HALF = {torch.float16: 4e-3, torch.bfloat16: 3e-2}
 TURNED = ZOO["ordinary"].batch.flip(0)
-SPARSE = {"softmax", "contract", "terms", "finish", "gradient"}
-DENSE = {"softmax", "dense", "contract", "finish", "gradient"}
+SPARSE = {"softmax", "contract", "losses", "gradient"}
+DENSE = {"softmax", "dense", "contract", "losses", "gradient"}
 POOLED = sorted({*RESULTS} - {"assignment"})
 
 
