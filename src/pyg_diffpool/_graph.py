@@ -7,7 +7,7 @@ layer and the pooling: rows sorted, repeated edges summed, the transpose found o
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -120,16 +120,42 @@ class SparseGraph:
         return edge_products(left, right, *self.pattern)
 
 
-def batch_pointer(batch: Tensor | None, batch_size: int | None, like: Tensor) -> Tensor:
-    """Where each graph starts, `[B + 1]`; `batch_size` saves a look at the device."""
+class Groups(NamedTuple):
+    """Which nodes are of which graph."""
+
+    ptr: Tensor  # [B + 1], where each graph starts
+    sizes: Tensor  # [B], its nodes
+    counts: Tensor  # [2], float64, pairs of nodes within graphs, and nodes
+
+
+def group_nodes(batch: Tensor | None, batch_size: int | None, like: Tensor) -> Groups:
+    """The graphs of a mini-batch; `batch_size` saves a look at the device."""
     if batch is None:
-        return torch.arange(2, device=like.device) * like.size(0)
-    if batch_size is None:
-        batch_size = cast(int, batch[-1].item()) + 1  # not `int`, which is no symbol
-        torch._check(batch_size >= 1)
-    # Not PyG's `index2ptr`, which takes strided tensors for contiguous ones.
-    graphs = torch.arange(batch_size + 1, device=batch.device)
-    return torch.searchsorted(batch.contiguous(), graphs)
+        ptr = torch.arange(2, device=like.device) * like.size(0)
+    else:
+        if batch_size is None:
+            # Not `int`, which is no symbol.
+            batch_size = cast(int, batch[-1].item()) + 1
+            torch._check(batch_size >= 1)
+        is_open = _modes.is_in_the_open(batch) and _modes.may_launch(batch)
+        if is_open and _engine.runs_on(batch):
+            group = _engine.kernels("_triton_edges").group_nodes
+            return Groups(*group(batch, batch_size))
+        # Not PyG's `index2ptr`, which takes strided tensors for contiguous ones.
+        graphs = torch.arange(batch_size + 1, device=batch.device)
+        ptr = torch.searchsorted(batch.contiguous(), graphs)
+    sizes = ptr.diff()
+    return Groups(ptr, sizes, count_pairs(sizes))
+
+
+def count_pairs(sizes: Tensor) -> Tensor:
+    """Pairs of nodes within graphs of these sizes, `[B]`, and nodes, float64, `[2]`."""
+    return torch.stack([sizes * sizes, sizes]).sum(1, dtype=torch.double)
+
+
+def batch_pointer(batch: Tensor | None, batch_size: int | None, like: Tensor) -> Tensor:
+    """Where each graph starts, `[B + 1]`."""
+    return group_nodes(batch, batch_size, like).ptr
 
 
 def make_graph(

@@ -156,8 +156,7 @@ class Losses:
         options: Any,  # `normalize`, `link` and `sync_losses` of `diff_pool`
         dtype: torch.dtype,  # of the features
     ) -> None:
-        sizes = graph.sizes
-        self.counts = torch.stack([sizes * sizes, sizes]).sum(1, dtype=torch.double)
+        self.counts = graph.counts
         largest = graph.largest if options.normalize == "padded" else None
         self.rest = graph.batch_size, largest, options.normalize
         self.is_bce = options.link == "bce"

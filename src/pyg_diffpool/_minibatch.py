@@ -14,7 +14,13 @@ from torch_geometric.typing import Adj
 from torch_geometric.utils import is_sparse, to_edge_index
 
 from pyg_diffpool import _checks, _modes
-from pyg_diffpool._graph import SparseGraph, batch_pointer, kept, make_graph
+from pyg_diffpool._graph import (
+    SparseGraph,
+    count_pairs,
+    group_nodes,
+    kept,
+    make_graph,
+)
 from pyg_diffpool.padding import to_flat
 
 # `[2, E]`, weights `[E]` or `None` where all are 1, features `[E, D]` or `None`.
@@ -81,6 +87,8 @@ class FlatGraph(_Form):
     edge_weight: Tensor | None  # [E]
     edge_attr: Tensor | None  # [E, D]
     batch: Tensor  # [N], the graph of each node
+    sizes: Tensor  # [B], nodes of each graph
+    counts: Tensor  # [2], float64, pairs of nodes within graphs, and nodes
     sparse: SparseGraph
     edge_mask: Tensor | None = None  # [E], in the weights
     unmasked: "FlatGraph | None" = None
@@ -98,11 +106,6 @@ class FlatGraph(_Form):
     @property
     def num_nodes(self) -> int:
         return self.batch.numel()
-
-    @kept
-    def sizes(self) -> Tensor:
-        """Nodes of each graph, `[B]`."""
-        return self.sparse.ptr.diff()
 
     @property
     def largest(self) -> Tensor:
@@ -239,6 +242,11 @@ class PaddedGraph(_Form):
         return torch.full((b,), m, device=device)
 
     @property
+    def counts(self) -> Tensor:
+        """Pairs of nodes within graphs, and nodes, `[2]`, float64."""
+        return count_pairs(self.sizes)
+
+    @property
     def largest(self) -> Tensor:
         """Rows of a block, padding included, `[]`."""
         return torch.full((), self.given.size(1), device=self.given.device)
@@ -319,7 +327,7 @@ def flat_graph(
     edge_index, edge_weight = to_edges(adj, edge_weight, edge_attr, x)
     _checks.check_edges(edge_index, edge_weight, x)
     _checks.check_edge_attr(edge_attr, x, (edge_index.size(1),))
-    n, ptr = x.size(0), batch_pointer(batch, batch_size, x)
+    n, (ptr, *groups) = x.size(0), group_nodes(batch, batch_size, x)
     batch = edge_index.new_zeros(n) if batch is None else batch
     dtype = torch.promote_types(x.dtype, torch.float)
     sparse = make_graph(edge_index, edge_weight, ptr, n, dtype, batch)
@@ -327,7 +335,7 @@ def flat_graph(
         _checks.check_same_graph(edge_index, batch)
     if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
         edge_index = adj  # so that layers, too, use what it has cached
-    return FlatGraph(edge_index, edge_weight, edge_attr, batch, sparse)
+    return FlatGraph(edge_index, edge_weight, edge_attr, batch, *groups, sparse)
 
 
 def padded_graph(

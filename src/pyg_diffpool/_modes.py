@@ -101,7 +101,7 @@ def kernel(schema: str, fake: Callable[..., Any]) -> Callable[..., Any]:
         opaque = _register(name, function, fake)
 
         def call(*args: Any) -> Any:
-            return (function if _is_in_the_open(args[0]) else opaque)(*args)
+            return (function if is_in_the_open(args[0]) else opaque)(*args)
 
         return call
 
@@ -191,7 +191,7 @@ def operation(cls: type[Operation]) -> Callable[..., Any]:
         if is_transformed():
             return cls.plain(*inputs)
         run: Any = opaque
-        if _is_in_the_open(inputs[0]):
+        if is_in_the_open(inputs[0]):
             run = Differentiable.apply if needs_gradient(*inputs) else cls.forward
         out = run(*inputs)
         return out[: cls.results] if isinstance(out, tuple) else out
@@ -206,7 +206,7 @@ def _register(name: str, function: Callable[..., Any], fake: Callable[..., Any])
     return getattr(torch.ops.pyg_diffpool, name).default
 
 
-def _is_in_the_open(like: Tensor) -> bool:
+def is_in_the_open(like: Tensor) -> bool:
     """Whether a kernel may be called as it is: with real tensors, in eager code."""
     if torch.compiler.is_compiling():
         return False

@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pyg_diffpool._triton_launch import launcher
+
 
 @triton.jit(debug=True, do_not_specialize=["num_edges", "n", "num_graphs"])
 def _key_kernel(edge_index, batch, key, num_edges, n, num_graphs, BLOCK: tl.constexpr):
@@ -41,6 +43,23 @@ def _search(key, size, wanted):
     return low
 
 
+@triton.jit(do_not_specialize=["n", "num_graphs"])
+def _groups_kernel(batch, ptr, sizes, counts, n, num_graphs, BLOCK: tl.constexpr):
+    """Where graphs start, their nodes, and all pairs within them and all nodes."""
+    pairs = tl.zeros([BLOCK], tl.float64)
+    for start in range(0, num_graphs, BLOCK):
+        graph = start + tl.arange(0, BLOCK).to(tl.int64)
+        there = graph < num_graphs
+        first, after = _search(batch, n, graph), _search(batch, n, graph + 1)
+        size = tl.where(there, after - first, 0)
+        tl.store(ptr + graph, first, mask=there)
+        tl.store(sizes + graph, size, mask=there)
+        pairs += size.to(tl.float64) * size.to(tl.float64)
+    tl.store(ptr + num_graphs, n)
+    tl.store(counts, tl.sum(pairs, 0))
+    tl.store(counts + 1, n.to(tl.float64))
+
+
 @triton.jit(do_not_specialize=["num_edges", "n"])
 def _runs_kernel(key, row, col, crow, first, count, num_edges, n, BLOCK: tl.constexpr):
     """What sorted keys say of edges, of runs of the same one, and of nodes."""
@@ -60,6 +79,17 @@ def _runs_kernel(key, row, col, crow, first, count, num_edges, n, BLOCK: tl.cons
     tl.store(crow + at, _search(key, num_edges, at * n), mask=at <= n)
 
 
+def group_nodes(batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where each graph starts, its nodes, and pairs and nodes of all."""
+    ptr, sizes = batch.new_empty(num_graphs + 1), batch.new_empty(num_graphs)
+    counts, n = batch.new_empty(2, dtype=torch.double), batch.numel()
+    launch = launcher((batch.device, "groups"), (batch,), (n, num_graphs))
+    with torch.cuda.device_of(batch):
+        given = batch.contiguous(), ptr, sizes, counts, n, num_graphs
+        launch(_groups_kernel, (1,), *given, BLOCK=128)
+    return ptr, sizes, counts
+
+
 def sort_edges(
     edge_index: Tensor,  # [2, E]
     num_nodes: int,
@@ -69,16 +99,16 @@ def sort_edges(
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     e, n = edge_index.size(1), num_nodes
+    kind = edge_index.device, dtype, batch is None
+    launch = launcher(kind, (edge_index, batch), (e, n, num_graphs))
     key = edge_index.new_empty(e)
     with torch.cuda.device_of(edge_index):
         nodes = None if batch is None else batch.contiguous()
         given = edge_index.contiguous(), nodes, key, e, n, num_graphs
-        grid = (triton.cdiv(max(e, n), 1024),)
-        _key_kernel[grid](*given, BLOCK=1024)
+        launch(_key_kernel, (-(-max(e, n) // 1024),), *given, BLOCK=1024)
         key, order = torch.sort(key, stable=True)
         row, col, first = (torch.empty_like(key) for _ in range(3))
         count, crow = torch.empty_like(key, dtype=dtype), key.new_empty(n + 1)
-        _runs_kernel[(triton.cdiv(max(e, n + 1), 256),)](
-            key, row, col, crow, first, count, e, n, BLOCK=256
-        )
+        made = key, row, col, crow, first, count, e, n
+        launch(_runs_kernel, (-(-max(e, n + 1) // 256),), *made, BLOCK=256)
     return row, col, crow, order, first, count

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyg_diffpool import _triton, _triton_losses
 from pyg_diffpool._engine import KernelLevel, new_level
+from pyg_diffpool._triton_launch import Launcher, launcher
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
 SUMMED = 256  # rows of a chunk else, whose sums are added in memory
@@ -20,7 +21,7 @@ Constants = dict[str, Any]
 
 
 def cdiv(size: int, part: int) -> int:
-    """How many parts there are. (Triton's own takes microseconds.)"""
+    """How many parts there are; Triton's own takes some microseconds."""
     return -(-size // part)
 
 
@@ -33,19 +34,19 @@ class Blocks(NamedTuple):
     gradient: Constants
 
 
-def blocks(k: int, c: int, dtype: torch.dtype) -> Blocks:
-    """Those for so many clusters and channels.
+def is_short(dtype: torch.dtype) -> bool:
+    """Whether a product of float32 may be one of tf32, as torch's may.
 
-    Products of float32 are made of three of tf32, which is exact to rounding, or where
-    torch's may be short, of one.
+    Else it is made of three, which is exact to rounding.
     """
     matmul = torch.backends.cuda.matmul
     allowed = getattr(matmul, "fp32_precision", None) or matmul.allow_tf32
-    return _blocks(k, c, allowed in (True, "tf32") or dtype.itemsize < 4)
+    return allowed in (True, "tf32") or dtype.itemsize < 4
 
 
 @lru_cache
-def _blocks(k: int, c: int, is_short: bool) -> Blocks:
+def blocks(k: int, c: int, is_short: bool) -> Blocks:
+    """Those for so many clusters and channels."""
     wide, channels = (max(16, 1 << (size - 1).bit_length()) for size in (k, c))
     products = {
         "TF32": "tf32" if is_short else "tf32x3",
@@ -74,6 +75,12 @@ class _Sums(NamedTuple):
     done: Tensor | None = None  # [B + 1], programs at their end, int32
 
 
+def _allot(like: Tensor, *sizes: int) -> tuple[Tensor, ...]:
+    """Parts of one float64 tensor of at least these sizes, each aligned."""
+    even = [2 * cdiv(size, 2) for size in sizes]
+    return like.new_empty(sum(even), dtype=torch.double).split(even)
+
+
 def sparse_forward(
     x: Tensor,  # [N, C]
     value: Tensor | None,  # [E]
@@ -86,26 +93,28 @@ def sparse_forward(
     col: Tensor,  # [E]
 ) -> KernelLevel:
     """The level of a sparse mini-batch."""
-    (n, k), b, e = logits.shape, ptr.numel() - 1, row.numel()
-    rows, _, contract, _ = blocks(k, x.size(1), x.dtype)
+    (n, k), c, b, e = logits.shape, x.size(1), ptr.numel() - 1, row.numel()
+    short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
+    rows, _, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
+    kind = x.device, x.dtype, dtype, k, c, value is None, gradient, short, is_ordered
+    given = x, value, logits, divisors, ptr, row, col
+    launch = launcher(kind, given, (n, e, out.x.numel(), out.adj.numel()))
     edges, y, w = (row, col, value), out.y, out.w if gradient else None
-    is_ordered = torch.are_deterministic_algorithms_enabled()
-    programs = 1 if is_ordered else cdiv(e, rows["ROWS"])
-    sizes = cdiv(n, rows["ROWS"]), programs, 2 * b, 2 * PROGRAMS
-    parts = out.norm.new_empty(sum(sizes)).split(sizes)
-    sums = _Sums(*parts, row.new_empty(b + 1, dtype=torch.int))
+    parts = cdiv(n, rows["ROWS"]), cdiv(e, rows["ROWS"]), 2 * b, 2 * PROGRAMS
+    sums = _Sums(*_allot(x, *parts), row.new_empty(b + 1, dtype=torch.int))
     if value is None:
         sums = sums._replace(squares=None)
     with torch.cuda.device_of(x):
-        _softmax(out, logits, None, y, w, sums, rows)
+        _softmax(launch, out, logits, None, y, w, sums, rows)
         if is_ordered:
             _add_in_order(out.s, *edges, y, w, sums.squares)
         else:
-            given = *edges, out.s, y, w, sums.squares, e, k
-            _triton._edge_kernel[(programs,)](*given, **rows)
-        _contract(out, x, None, ptr, 0, sums, contract)
-        _losses(out, (*edges, ptr), sums, divisors)
+            grid = (2 * cdiv(parts[1], 2),)
+            edges_and_sums = *edges, out.s, y, w, sums.squares, e, k
+            launch(_triton._edge_kernel, grid, *edges_and_sums, **rows)
+        _contract(launch, out, x, None, ptr, 0, sums, contract)
+        _losses(launch, out, (*edges, ptr), sums, divisors)
     return out
 
 
@@ -120,23 +129,29 @@ def dense_forward(
     hides: bool,
 ) -> KernelLevel:
     """The level of a padded mini-batch, whatever padding of x, or of A, holds."""
-    b, m, k = logits.shape
-    rows, dense, contract, _ = blocks(k, x.size(2), x.dtype)
+    (b, m, k), c = logits.shape, x.size(2)
+    short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
+    rows, dense, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
+    masks = mask is None, hides
+    kind = x.device, x.dtype, dtype, m, k, c, masks, gradient, short, is_ordered
+    given = x, adj, logits, mask, divisors
+    launch = launcher(kind, given, (b * m, out.x.numel(), out.adj.numel()))
     grid = b, cdiv(m, dense["ROWS"])
-    sizes = cdiv(b * m, rows["ROWS"]), grid[0] * grid[1]
-    sums = _Sums(*out.norm.new_empty(sum(sizes)).split(sizes))
+    entropies, squares = _allot(x, cdiv(b * m, rows["ROWS"]), grid[0] * grid[1])
+    sums = _Sums(entropies, squares[: grid[0] * grid[1]])
     with torch.cuda.device_of(x):
-        _softmax(out, logits, mask, None, None, sums, rows)
-        given = adj.contiguous(), out.s, mask if hides else None
+        _softmax(launch, out, logits, mask, None, None, sums, rows)
         found = out.y, out.w if gradient else None, sums.squares
-        _triton._dense_kernel[grid](*given, *found, m, k, **dense)
-        _contract(out, x, mask, None, m, sums, contract)
-        _losses(out, (None,) * 4, sums, divisors)
+        sources = adj.contiguous(), out.s, mask if hides else None
+        launch(_triton._dense_kernel, grid, *sources, *found, m, k, **dense)
+        _contract(launch, out, x, mask, None, m, sums, contract)
+        _losses(launch, out, (None,) * 4, sums, divisors)
     return out
 
 
 def _softmax(
+    launch: Launcher,
     out: KernelLevel,
     logits: Tensor,
     mask: Tensor | None,
@@ -150,7 +165,8 @@ def _softmax(
     made = out.x, out.adj, out.gram, y, w, sums.done
     given = logits.contiguous(), mask, out.s, sums.entropies, *made
     sizes = n, k, out.x.numel(), out.adj.numel(), out.x.size(0)
-    _triton._softmax_kernel[sums.entropies.shape](*given, *sizes, **rows)
+    kernel, grid = _triton._softmax_kernel, (sums.entropies.numel(),)
+    launch(kernel, grid, *given, *sizes, **rows)
 
 
 def _add_in_order(
@@ -160,7 +176,7 @@ def _add_in_order(
     value: Tensor | None,
     y: Tensor,
     w: Tensor | None,
-    squares: Tensor | None,  # [1]
+    squares: Tensor | None,  # [Q]
 ) -> None:
     """Y, W and the square of A, always by the same order of additions."""
     for to, source, out in ((row, col, y), (col, row, w)):
@@ -169,30 +185,32 @@ def _add_in_order(
             messages = messages if value is None else value.unsqueeze(-1) * messages
             out.index_add_(0, to, messages)
     if value is not None and squares is not None:
-        torch.sum(value.double().square(), (0,), keepdim=True, out=squares)
+        squares.zero_()[:1] = value.double().square().sum()
 
 
 def _contract(
+    launch: Launcher,
     out: KernelLevel,
     x: Tensor,
     mask: Tensor | None,
     ptr: Tensor | None,
     m: int,  # or 0 beside `ptr`
     sums: _Sums,
-    blocks_: Constants,
+    contract: Constants,
 ) -> None:
     """Add to X', A' and G."""
     b, k, c = out.x.shape
-    of_x, of_s = cdiv(c, blocks_["C"]), cdiv(k, blocks_["C"])
+    columns = cdiv(c, contract["C"]) + 2 * cdiv(k, contract["C"])
     length = WHOLE if torch.are_deterministic_algorithms_enabled() else SUMMED
     chunks = out.y.numel() // k // length + b
-    grid = (chunks * cdiv(k, blocks_["I"]) * (of_x + 2 * of_s),)
+    grid = (chunks * cdiv(k, contract["I"]) * columns,)
     given = x.contiguous(), out.y, out.s, mask, ptr, out.x, out.adj, out.gram
     given = *given, sums.done, sums.terms, b, m, c, k
-    _triton._contract_kernel[grid](*given, LENGTH=length, **blocks_)
+    launch(_triton._contract_kernel, grid, *given, LENGTH=length, **contract)
 
 
 def _losses(
+    launch: Launcher,
     out: KernelLevel,
     where: Sequence[Tensor | None],  # row, column and weight of edges, and `ptr`
     sums: _Sums,
@@ -208,8 +226,8 @@ def _losses(
         programs = min(most, PROGRAMS)
     given = out.s, *where, *sums, divisors, out.link_loss, out.entropy_loss, out.norm
     constants: Any = {"EXPANDED": is_expanded, **EXACT}
-    kernel = _triton_losses._losses_kernel[(programs,)]
-    kernel(*given, b, e, p, q, k, **constants)
+    kernel = _triton_losses._losses_kernel
+    launch(kernel, (programs,), *given, b, e, p, q, k, **constants)
 
 
 def gradients(
@@ -224,13 +242,18 @@ def gradients(
     """The gradients of x and of the logits, T for that of A, and r."""
     s, gram, y, w, norm = kept
     (b, k), c, m = gram.shape[:2], x.size(-1), 0 if ptr is not None else s.size(1)
-    sizes, likes = blocks(k, c, x.dtype).gradient, (x, y, s)
+    short, likes = is_short(x.dtype), (x, y, s)
+    constants = blocks(k, c, short).gradient
     wanted = zip(needs, likes, strict=True)
     out_x, t, out_s = (i.new_empty(i.shape) if need else None for need, i in wanted)
-    rate = gram.new_empty(())
+    rate, masks = gram.new_empty(()), (ptr is None, mask is None)
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
+    dtypes = tuple(grad if grad is None else grad.dtype for grad in grads)
+    kind = x.device, x.dtype, m, k, c, masks, short, *needs, *dtypes
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
+    launch = launcher(kind, given, (y.numel() // k,))
     with torch.cuda.device_of(x):
-        grid, outs = (y.numel() // k // sizes["ROWS"] + b,), (out_x, t, out_s, rate)
-        _triton._gradient_kernel[grid](*given, *outs, b, m, c, k, **sizes)
+        grid = (y.numel() // k // constants["ROWS"] + b,)
+        given = *given, out_x, t, out_s, rate, b, m, c, k
+        launch(_triton._gradient_kernel, grid, *given, **constants)
     return out_x, out_s, t, rate

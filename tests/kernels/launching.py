@@ -23,10 +23,10 @@ class Counted:
     is_run = True
 
     def __init__(self, name: str, kernel: Any, launched: list[str]) -> None:
-        self.name, self.kernel, self.launched = name, kernel, launched
+        self.__name__, self.kernel, self.launched = name, kernel, launched
 
     def __getitem__(self, grid: tuple[int, ...]) -> Any:
-        self.launched.append(self.name)
+        self.launched.append(self.__name__)
         return self.kernel[grid] if self.is_run else _nothing
 
 

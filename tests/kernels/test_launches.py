@@ -7,9 +7,10 @@ import torch
 from benchmarks.training_step import SparseNet
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.utils import to_dense_adj, to_dense_batch
 
 from kernels.launching import Counted
-from pyg_diffpool import _engine, _modes, _ragged, dense_diff_pool, diff_pool, to_padded
+from pyg_diffpool import _engine, _modes, _ragged, dense_diff_pool, diff_pool
 
 # Memory and views of it.
 FREE = {"empty", "empty_like", "new_empty", "empty_strided", "detach", "_unsafe_view"}
@@ -70,9 +71,9 @@ def launches(form: str, x: Tensor, adj: Tensor, s: Tensor, batch: Tensor) -> int
         leaves: Any = x, adj, s
         options: dict[str, Any] = {"batch": batch, "batch_size": 64}
     else:
-        blocks = {"batch": batch, "batch_size": 64, "max_num_nodes": 60}
-        z, dense, mask = to_padded(x, adj, **blocks)
-        leaves, options = (z, dense, to_padded(s, adj, **blocks).x), {"mask": mask}
+        z, mask = to_dense_batch(x, batch)
+        leaves = z, to_dense_adj(adj, batch), to_dense_batch(s, batch)[0]
+        options = {"mask": mask}
     leaves = [t.detach().requires_grad_(t.is_floating_point()) for t in leaves]
     leaves[1].requires_grad_(False)
     call: Any = dense_diff_pool if form == "as PyG" else pooled
