@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ ROOT = Path(__file__).parents[2]
 GRID = ((1, 16, 64, 256), (10, 30, 100, 300, 1000, 2000), (4, 16, 64))
 QUICK_GRID = ((1, 4), (10, 30), (4,))
 LONGEST = 15
+STEP = "training step"
+TESTS = 140  # seconds
 
 
 def card(job: Job) -> Row:
@@ -199,12 +202,14 @@ def capture(job: Job, way: str) -> Row:
 
 
 def launches(job: Job, what: str, way: str) -> Row:
-    """How many kernels a pass of the operator starts, or a training step."""
-    model, on_cpu = Model(job, way), job.device == "cpu"
-    call = model.step(model.net, model.inputs)
-    if what == "operator":
-        data = model.data.cpu()
-        batch = with_noise(data.edge_index, data.batch, SPECS["PROTEINS"].clusters)
+    """How many kernels a pass of the operator on a set starts, or a training step."""
+    on_cpu = job.device == "cpu"
+    if what == STEP:
+        model = Model(job, way)
+        call = model.step(model.net, model.inputs)
+    else:
+        data, _ = job.mini_batch(what)
+        batch = with_noise(data.edge_index, data.batch, SPECS[what].clusters)
         call = SwitchedPass(way, batch.to(job.device, torch.float))
     for _ in range(3):
         call()
@@ -227,9 +232,11 @@ def launches(job: Job, what: str, way: str) -> Row:
     }
 
 
-def tests(_: Job, path: str) -> Row:
-    """Those marked `cuda` of a file; without the conftest that asks for hypothesis."""
+def tests(_: Job, *paths: str) -> Row:
+    """Those marked `cuda`; without the conftest that asks for hypothesis."""
+    spread = ("-n8",) if find_spec("xdist") else ()
     options = (
+        *spread,
         "-v",
         "-rfE",
         "--confcutdir=tests/kernels",
@@ -237,7 +244,7 @@ def tests(_: Job, path: str) -> Row:
         "-mcuda",
     )
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options, path],
+        [sys.executable, "-m", "pytest", *options, *paths],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "300"},
         stdout=subprocess.PIPE,
@@ -245,12 +252,13 @@ def tests(_: Job, path: str) -> Row:
         text=True,
     ) as run:
         try:
-            text = run.communicate(timeout=90.0)[0]
+            text = run.communicate(timeout=TESTS)[0]
         except subprocess.TimeoutExpired:
-            run.kill()
-            text = run.communicate()[0] + "\nover 90 s"
+            run.terminate()
+            text = run.communicate()[0] + f"\nover {TESTS} s"
     lines = text.strip().splitlines()
-    ends = re.findall(r" (PASSED|FAILED|SKIPPED|ERROR)\b.*%\]$", text, re.MULTILINE)
+    end = r" (PASSED|FAILED|SKIPPED|ERROR)(?: \[ *\d+%\]| tests.*)$"
+    ends = re.findall(end, text, re.MULTILINE)
     return {
         "status": "ok" if run.returncode == 0 else f"exit status {run.returncode}",
         "counts": ", ".join(f"{ends.count(e)} {e}" for e in dict.fromkeys(ends)),
@@ -263,11 +271,11 @@ def _mini_batches(job: Job) -> list[tuple[str, str]]:
     return [(name, dtype) for dtype in ("float32", "bfloat16") for name in job.sets]
 
 
-def _files(_: Job) -> list[tuple[str]]:
-    """The others are not even collected."""
+def _files(_: Job) -> list[tuple[str, ...]]:
+    """All in one run; the others are not even collected."""
     files = sorted((ROOT / "tests").rglob("test_*.py"))
     marked = [path for path in files if "mark.cuda" in path.read_text()]
-    return [(str(path.relative_to(ROOT)),) for path in marked]
+    return [tuple(str(path.relative_to(ROOT)) for path in marked)]
 
 
 @dataclass(frozen=True)
@@ -281,11 +289,11 @@ class Part:
 
 PARTS = {
     "card": Part(card, 60.0, lambda _: [()]),
-    "operator": Part(operator, 120.0, _mini_batches),
-    "tests": Part(tests, 110.0, _files),
+    "operator": Part(operator, 180.0, _mini_batches),
+    "launches": Part(launches, 60.0, lambda job: product((*job.sets, STEP), WAYS)),
     "steps": Part(steps, 60.0, lambda job: product(job.sets)),
+    "tests": Part(tests, TESTS + 20.0, _files),
     "grid": Part(grid, 90.0, lambda job: product(*(QUICK_GRID if job.quick else GRID))),
-    "launches": Part(launches, 40.0, lambda _: product(("operator", "step"), WAYS)),
     "capture": Part(capture, 40.0, lambda _: product(WAYS)),
     "compiled": Part(compiled, 120.0, lambda _: product((AUTO, PYG))),
 }

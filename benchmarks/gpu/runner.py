@@ -1,7 +1,8 @@
-"""Each part in a process, and every case saved as it ends.
+"""All parts in a process, and every case saved as it ends.
 
-An error is the result of its case. A process that dies, or loses its device, is
-followed by another that goes on behind the case that it died in.
+An error is the result of its case. A process that dies, loses its device or takes too
+long is followed by another that goes on behind that case. (Few processes, since one may
+take ten seconds to load what it needs.)
 """
 
 import warnings
@@ -29,6 +30,7 @@ def run_gpu(options: Namespace, folder: Path) -> None:
     job = Job(options.device, options.quick, str(options.data.resolve()))
     end, name = monotonic() + 60 * options.minutes, job.device
     done: dict[str, Row] = {}
+    worker: Worker | None = None
 
     def keep() -> None:
         if done["card"]["status"] != RUNNING:  # its end gives the name
@@ -42,11 +44,14 @@ def run_gpu(options: Namespace, folder: Path) -> None:
         done[part] = record = {"date": run["date"], "commit": run["commit"]}
         record |= {"status": RUNNING, "cases": []}
         limit = min(PARTS[part].seconds, end - monotonic())
-        run_part(partial(measure, part, job), cases, limit, record, keep)
+        call = partial(measure, part, job)
+        worker = run_part(call, cases, limit, record, keep, worker)
         if part == "card":
             name = (*record["cases"], {})[0].get("name", name).replace(" ", "-")
         keep()
         print(f"{part}: {record['status']}", flush=True)
+    if worker is not None:
+        worker.close()
     for path in sorted(folder.glob("*.json")):
         print(*write_report(path.stem, folder), sep="\n")
 
@@ -57,36 +62,38 @@ def run_part(
     seconds: float,
     record: Row,
     keep: Callable[[], None],
-) -> None:
+    worker: Worker | None = None,
+) -> Worker | None:
     """What `measure` gives for each of the cases, until no time is left.
 
-    Status and cases go to `record`; `keep` is called before and after each.
+    Status and cases go to `record`; `keep` is called before and after each. Returns the
+    process, for the next part, unless it is to be replaced.
     """
-    start, worker, status = monotonic(), Worker(), "ok"
-    try:
-        for given in cases:
-            if (left := start + seconds - monotonic()) <= 0:
-                status = "no time was left"
-                break
-            case: Row = {"case": ", ".join(map(str, given)) or "all", "status": RUNNING}
-            record["cases"].append(case)
-            keep()
-            is_dead = False
-            try:
-                case |= worker.ask(measure, *given, seconds=left)
-            except CrashError as error:
-                case["status"], is_dead = str(error), True
-            except TimeoutError:
-                case["status"] = status = f"over {seconds:.0f} s"
-                break
-            print(f"  {case['case']}: {case['status']}", flush=True)
-            keep()
-            if is_dead or is_lost(case["status"]):
-                worker.close()
-                worker = Worker()
-    finally:
-        worker.close()
+    start, status = monotonic(), "ok"
+    for given in cases:
+        if (left := start + seconds - monotonic()) <= 0:
+            status = "no time was left"
+            break
+        case: Row = {"case": ", ".join(map(str, given)) or "all", "status": RUNNING}
+        record["cases"].append(case)
+        keep()
+        worker, is_late = worker or Worker(), False
+        try:
+            case |= worker.ask(measure, *given, seconds=left)
+        except CrashError as error:
+            case["status"] = str(error)
+        except TimeoutError:
+            case["status"] = status = f"over {seconds:.0f} s"
+            is_late = True
+        print(f"  {case['case']}: {case['status']}", flush=True)
+        keep()
+        if is_late or case["status"].startswith("exit") or is_lost(case["status"]):
+            worker.close()
+            worker = None
+        if is_late:
+            break
     record |= {"status": status, "seconds": round(monotonic() - start, 1)}
+    return worker
 
 
 def measure(part: str, job: Job, *given: Any) -> Row:

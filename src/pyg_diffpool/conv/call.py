@@ -38,7 +38,8 @@ def call_gnn(module: Module, x: Tensor, graph: MiniBatch) -> Tensor:
         return graph.zeroed(module(graph.zeroed(x), graph.adj.mT, mask))
     if mask is None or _modes.may_read_values(mask) or not is_row_wise(module):
         return graph.blocks(_call(module, graph.rows(x), graph))
-    norms = [m for m in module.modules() if isinstance(m, BatchNorm1d) and m.training]
+    parts = layers.parts_of(module)
+    norms = [m for m in parts if isinstance(m, BatchNorm1d) and m.training]
     changes = [(norm, "forward", partial(batch_norm, norm, graph)) for norm in norms]
     whole = graph.whole
     with layers.patched(changes):
@@ -52,7 +53,7 @@ def is_row_wise(module: Module) -> bool:
     So in layers that follow a rule and in PyG's `BasicGNN`, `MLP` and `Sequential` of
     such layers, maps, activations, dropout and norms of each row or of the batch.
     """
-    return all(map(_is_row_wise, module.modules()))
+    return all(map(_is_row_wise, layers.parts_of(module)))
 
 
 def _is_row_wise(part: Any) -> bool:

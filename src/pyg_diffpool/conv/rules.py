@@ -20,7 +20,9 @@ from torch_geometric import nn as pyg
 from pyg_diffpool._minibatch import MiniBatch
 
 _CALLS = [f"_{k}_hooks" for k in ("forward", "forward_pre", "backward", "backward_pre")]
-_HOOKS = ("forward_hooks", "forward_pre_hooks", "explain_message")
+_INNER = [k for k in vars(pyg.MessagePassing()) if k.endswith("_hooks")]
+_INNER = [k for k in _INNER if "_forward_" in k and k not in _CALLS]
+_INNER += ["explain_message"]
 
 
 def gcn(conv: Any, x: Tensor, graph: MiniBatch) -> Any:
@@ -81,8 +83,7 @@ def find_rule(conv: Any, forward: Any) -> Rule | None:
         return None
     if rule is gcn and (not conv.normalize or conv.improved or conv.cached):
         return None
-    inner = ((k, v) for k, v in vars(conv).items() if k not in _CALLS)
-    return None if any(k.endswith(_HOOKS) and v for k, v in inner) else rule
+    return None if any(map(vars(conv).get, _INNER)) else rule
 
 
 def is_of_class(module: Module, forward: Any) -> bool:
@@ -118,4 +119,4 @@ def _plus(out: Tensor, lin: Any, x: Tensor) -> Tensor:
 
 def has_hooks(module: Module) -> bool:
     """Whether hooks wait for the module to be called."""
-    return any(vars(module)[name] for name in _CALLS)
+    return any(map(vars(module).get, _CALLS))
