@@ -30,6 +30,6 @@ def moved(b: int, n: int, e: int, k: int, c: int, itemsize: int) -> int:
     edges = 20 * e + s + 4 * wide
     contract = s + itemsize * n * c + wide
     contract += 2 * chunks * 4 * k * (c + 2 * k)
-    terms = 4 * e + 8 * b * k * k
+    terms = 4 * b * k * (k + 1)
     gradient = 2 * wide + 2 * s + 2 * itemsize * n * c + pooled
     return softmax + edges + contract + terms + gradient

@@ -18,6 +18,7 @@ from pyg_diffpool import _modes
 
 _DTYPES = torch.float32, torch.float16, torch.bfloat16
 _MAX_CLUSTERS = 128  # beyond, registers spill
+_MAX_CHANNELS = 512  # of a row that is summed at once
 
 
 class KernelLevel(NamedTuple):
@@ -46,7 +47,12 @@ def new_level(
     new = partial(x.new_empty, dtype=torch.float)
     square, scalar = partial(new, (num_graphs, k, k)), partial(new, (), dtype=dtype)
     out_x, s = new((num_graphs, k, x.size(-1))), x.new_empty(rows)
-    kept = square(), new(rows), new(rows if gradient else 0), new((), dtype=torch.double)
+    kept = (
+        square(),
+        new(rows),
+        new(rows if gradient else 0),
+        new((), dtype=torch.double),
+    )
     return KernelLevel(out_x, square(), s, scalar(), scalar(), *kept)
 
 
@@ -54,6 +60,12 @@ def runs_level(x: Tensor, num_clusters: int) -> bool:
     """Whether a level of these features and so many clusters goes to the kernels."""
     fits = x.dtype in _DTYPES and num_clusters <= _MAX_CLUSTERS
     return fits and runs_on(x)
+
+
+def runs_sums(x: Tensor) -> bool:
+    """Whether sums of these rows over edges, in no order, go to the kernels."""
+    fits = x.dtype in _DTYPES and x.size(1) <= _MAX_CHANNELS
+    return fits and not torch.are_deterministic_algorithms_enabled() and runs_on(x)
 
 
 def runs_on(like: Tensor) -> bool:

@@ -17,7 +17,7 @@ from torch_geometric import EdgeIndex
 from pyg_diffpool import _engine, _modes
 from pyg_diffpool._checks import ascends_within, check_range, stop_at_wrong_edges
 from pyg_diffpool._modes import kernel, without_autocast
-from pyg_diffpool._sparse import Indices, csr, edge_products, spmm
+from pyg_diffpool._sparse import Indices, csr, edge_products, edge_sum, spmm
 
 T = TypeVar("T")
 _FEW = 2**15  # nodes
@@ -113,6 +113,9 @@ class SparseGraph:
 
     def mm(self, x: Tensor, transposed: bool = False) -> Tensor:
         r""":math:`A X` or :math:`A^\top X`, `[N, C]`."""
+        if _modes.may_launch(x) and _engine.runs_sums(x):
+            value = None if self.weight is None else self.values(torch.float)
+            return edge_sum(x, value, transposed, self.row, self.col, self.crow)
         return spmm(self.values(x.dtype), x, transposed, *self.indices)
 
     def edge_products(self, left: Tensor, right: Tensor) -> Tensor:
@@ -192,6 +195,13 @@ def make_graph(
     return SparseGraph(row, col, crow, weight, ptr, order, told)
 
 
+@lru_cache
+def _unknown() -> Tensor:
+    """What is told of symmetry where nobody looked."""
+    with torch.inference_mode(False):  # lest it be of no use to gradients
+        return torch.tensor(False, device="cpu")
+
+
 def _fake_sort(
     edge_index: Tensor, num_nodes: int, dtype: torch.dtype, *_: Any
 ) -> tuple[Tensor, ...]:
@@ -216,9 +226,8 @@ def _sort_edges(
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     if _modes.may_launch(edge_index) and _engine.runs_on(edge_index):
-        unknown = torch.tensor(False, device="cpu")
         sort = _engine.kernels("_triton_edges").sort_edges
-        return *sort(edge_index, num_nodes, dtype, batch, num_graphs), unknown
+        return *sort(edge_index, num_nodes, dtype, batch, num_graphs), _unknown()
     if _modes.may_read_indices(edge_index):
         check_range(edge_index, num_nodes)
     elif not _modes.is_transformed():

@@ -164,6 +164,8 @@ class Losses:
         self.is_shared = options.sync_losses and _is_one_of_several()
         if self.is_shared:  # sums are divided
             self.divisors = torch.ones_like(self.counts)
+        elif options.normalize is True and getattr(graph, "mask", None) is None:
+            self.divisors = self.counts  # of at least one node
         else:
             self.divisors = _divisors(self.counts, *self.rest)
 

@@ -327,15 +327,16 @@ def flat_graph(
     edge_index, edge_weight = to_edges(adj, edge_weight, edge_attr, x)
     _checks.check_edges(edge_index, edge_weight, x)
     _checks.check_edge_attr(edge_attr, x, (edge_index.size(1),))
-    n, (ptr, *groups) = x.size(0), group_nodes(batch, batch_size, x)
+    n, groups = x.size(0), group_nodes(batch, batch_size, x)
     batch = edge_index.new_zeros(n) if batch is None else batch
     dtype = torch.promote_types(x.dtype, torch.float)
-    sparse = make_graph(edge_index, edge_weight, ptr, n, dtype, batch)
+    sparse = make_graph(edge_index, edge_weight, groups.ptr, n, dtype, batch)
     if _modes.may_check_values(x, check) and not sparse.stays_within(batch):
         _checks.check_same_graph(edge_index, batch)
     if isinstance(adj, EdgeIndex) and adj.sparse_size() == (n, n):
         edge_index = adj  # so that layers, too, use what it has cached
-    return FlatGraph(edge_index, edge_weight, edge_attr, batch, *groups, sparse)
+    nodes = batch, groups.sizes, groups.counts
+    return FlatGraph(edge_index, edge_weight, edge_attr, *nodes, sparse)
 
 
 def padded_graph(

@@ -225,7 +225,7 @@ def _norm_terms(adj, gram, k, BLOCK: tl.constexpr):
 @_jit
 def _contract_kernel(
     x, y, s, mask, ptr, out_x, out_adj, gram, done, terms, num_graphs, m, c, k,
-    LENGTH: tl.constexpr, ROWS: tl.constexpr, I: tl.constexpr, C: tl.constexpr,
+    LENGTH: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, C: tl.constexpr,
     TF32: tl.constexpr,
 ):  # fmt: skip
     """:math:`S^T [X | Y | S]`, added chunk by chunk, and what the norm wants of it.
@@ -233,13 +233,14 @@ def _contract_kernel(
     The programs of a chunk are neighbours: S comes from the cache but for the first.
     """
     of_x, of_y = tl.cdiv(c, C), tl.cdiv(k, C)
-    columns, rows = of_x + 2 * of_y, tl.cdiv(k, I)
-    chunk, block = tl.program_id(0) // (rows * columns), tl.program_id(0) % (
-        rows * columns
+    columns, rows = of_x + 2 * of_y, tl.cdiv(k, K)
+    chunk, block = (
+        tl.program_id(0) // (rows * columns),
+        tl.program_id(0) % (rows * columns),
     )
     graph, first, end = _chunk(chunk, ptr, num_graphs, m, LENGTH)
     column = block % columns
-    i, j = block // columns * I + tl.arange(0, I), column * C + tl.arange(0, C)
+    i, j = block // columns * K + tl.arange(0, K), column * C + tl.arange(0, C)
     if column < of_x:
         _contract(out_x, s, x, mask, graph, first, end, i, j, k, c, ROWS, TF32)
     elif column < of_x + of_y:

@@ -83,7 +83,7 @@ def group_nodes(batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor, Tensor]
     """Where each graph starts, its nodes, and pairs and nodes of all."""
     ptr, sizes = batch.new_empty(num_graphs + 1), batch.new_empty(num_graphs)
     counts, n = batch.new_empty(2, dtype=torch.double), batch.numel()
-    launch = launcher((batch.device, "groups"), (batch,), (n, num_graphs))
+    launch = launcher(("groups", batch.device), (batch,), (n, num_graphs))
     with torch.cuda.device_of(batch):
         given = batch.contiguous(), ptr, sizes, counts, n, num_graphs
         launch(_groups_kernel, (1,), *given, BLOCK=128)
@@ -99,7 +99,7 @@ def sort_edges(
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     e, n = edge_index.size(1), num_nodes
-    kind = edge_index.device, dtype, batch is None
+    kind = "sort", edge_index.device, dtype, batch is None
     launch = launcher(kind, (edge_index, batch), (e, n, num_graphs))
     key = edge_index.new_empty(e)
     with torch.cuda.device_of(edge_index):

@@ -29,8 +29,8 @@ class Launcher:
         if name not in self._compiled:
             made = kernel[grid](*args, **constants)
             if _KNOWN and isinstance(made, triton.compiler.CompiledKernel):
-                order = [constants[n] for n in kernel.arg_names if n in constants]
-                self._compiled[name] = made, tuple(order)
+                names = (n for n in kernel.arg_names if n in constants)
+                self._compiled[name] = made, tuple(constants[n] for n in names)
             return
         made, order = self._compiled[name]
         given = [a.data_ptr() if isinstance(a, Tensor) else a for a in args]

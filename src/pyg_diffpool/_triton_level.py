@@ -55,7 +55,7 @@ def blocks(k: int, c: int, is_short: bool) -> Blocks:
         "maxnreg": 255,  # of fewer, so that more programs run at once, some are spilled
     }
     # No product has 64 rows or more, of which Triton 3.6 has eight warps read amiss.
-    part = {"ROWS": 32, "I": min(wide, 32), "C": min(channels, 64), "num_warps": 4}
+    part = {"ROWS": 32, "K": min(wide, 32), "C": min(channels, 64), "num_warps": 4}
     rows = {"ROWS": 16 if wide > 64 else 32, "C": min(channels, 64)}
     return Blocks(
         rows={"ROWS": CELLS // wide, "K": wide},
@@ -75,10 +75,10 @@ class _Sums(NamedTuple):
     done: Tensor | None = None  # [B + 1], programs at their end, int32
 
 
-def _allot(like: Tensor, *sizes: int) -> tuple[Tensor, ...]:
+def _allot(like: Tensor, *sizes: int) -> list[Tensor]:
     """Parts of one float64 tensor of at least these sizes, each aligned."""
     even = [2 * cdiv(size, 2) for size in sizes]
-    return like.new_empty(sum(even), dtype=torch.double).split(even)
+    return [*like.new_empty(sum(even), dtype=torch.double).split(even)]
 
 
 def sparse_forward(
@@ -97,22 +97,26 @@ def sparse_forward(
     short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
     rows, _, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
-    kind = x.device, x.dtype, dtype, k, c, value is None, gradient, short, is_ordered
+    kind = dtype, k, c, value is None, gradient, short, is_ordered
     given = x, value, logits, divisors, ptr, row, col
-    launch = launcher(kind, given, (n, e, out.x.numel(), out.adj.numel()))
+    launch = launcher(
+        ("sparse", x.device, x.dtype, *kind),
+        given,
+        (n, e, out.x.numel(), out.adj.numel()),
+    )
     edges, y, w = (row, col, value), out.y, out.w if gradient else None
     parts = cdiv(n, rows["ROWS"]), cdiv(e, rows["ROWS"]), 2 * b, 2 * PROGRAMS
-    sums = _Sums(*_allot(x, *parts), row.new_empty(b + 1, dtype=torch.int))
-    if value is None:
-        sums = sums._replace(squares=None)
+    entropies, squares, terms, exact = _allot(x, *parts)
+    done = row.new_empty(b + 1, dtype=torch.int)
+    sums = _Sums(entropies, None if value is None else squares, terms, exact, done)
     with torch.cuda.device_of(x):
         _softmax(launch, out, logits, None, y, w, sums, rows)
         if is_ordered:
             _add_in_order(out.s, *edges, y, w, sums.squares)
         else:
             grid = (2 * cdiv(parts[1], 2),)
-            edges_and_sums = *edges, out.s, y, w, sums.squares, e, k
-            launch(_triton._edge_kernel, grid, *edges_and_sums, **rows)
+            summed = *edges, out.s, y, w, sums.squares, e, k
+            launch(_triton._edge_kernel, grid, *summed, **rows)
         _contract(launch, out, x, None, ptr, 0, sums, contract)
         _losses(launch, out, (*edges, ptr), sums, divisors)
     return out
@@ -133,10 +137,13 @@ def dense_forward(
     short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
     rows, dense, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
-    masks = mask is None, hides
-    kind = x.device, x.dtype, dtype, m, k, c, masks, gradient, short, is_ordered
+    kind = dtype, m, k, c, mask is None, hides, gradient, short, is_ordered
     given = x, adj, logits, mask, divisors
-    launch = launcher(kind, given, (b * m, out.x.numel(), out.adj.numel()))
+    launch = launcher(
+        ("dense", x.device, x.dtype, *kind),
+        given,
+        (b * m, out.x.numel(), out.adj.numel()),
+    )
     grid = b, cdiv(m, dense["ROWS"])
     entropies, squares = _allot(x, cdiv(b * m, rows["ROWS"]), grid[0] * grid[1])
     sums = _Sums(entropies, squares[: grid[0] * grid[1]])
@@ -147,6 +154,23 @@ def dense_forward(
         launch(_triton._dense_kernel, grid, *sources, *found, m, k, **dense)
         _contract(launch, out, x, mask, None, m, sums, contract)
         _losses(launch, out, (None,) * 4, sums, divisors)
+    return out
+
+
+def edge_sum(
+    x: Tensor,  # [N, C]
+    value: Tensor | None,  # [E], float32
+    to: Tensor,  # [E]
+    source: Tensor,  # [E]
+) -> Tensor:
+    """Rows of x summed over edges, `[N, C]`, float32."""
+    c, e, out = x.size(1), to.numel(), x.new_zeros(x.shape, dtype=torch.float)
+    constants = blocks(c, c, True).rows
+    kind = "sum", x.device, x.dtype, c, value is None
+    launch = launcher(kind, (x, value, to, source), (e,))
+    with torch.cuda.device_of(x):
+        given = to, source, value, x.contiguous(), out, None, None, e, c
+        launch(_triton._edge_kernel, (cdiv(e, constants["ROWS"]),), *given, **constants)
     return out
 
 
@@ -203,10 +227,10 @@ def _contract(
     columns = cdiv(c, contract["C"]) + 2 * cdiv(k, contract["C"])
     length = WHOLE if torch.are_deterministic_algorithms_enabled() else SUMMED
     chunks = out.y.numel() // k // length + b
-    grid = (chunks * cdiv(k, contract["I"]) * columns,)
+    grid = (chunks * cdiv(k, contract["K"]) * columns,)
     given = x.contiguous(), out.y, out.s, mask, ptr, out.x, out.adj, out.gram
-    given = *given, sums.done, sums.terms, b, m, c, k
-    launch(_triton._contract_kernel, grid, *given, LENGTH=length, **contract)
+    rest = sums.done, sums.terms, b, m, c, k
+    launch(_triton._contract_kernel, grid, *given, *rest, LENGTH=length, **contract)
 
 
 def _losses(
@@ -249,11 +273,11 @@ def gradients(
     rate, masks = gram.new_empty(()), (ptr is None, mask is None)
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
     dtypes = tuple(grad if grad is None else grad.dtype for grad in grads)
-    kind = x.device, x.dtype, m, k, c, masks, short, *needs, *dtypes
+    kind = "gradient", x.device, x.dtype, m, k, c, masks, short, *needs, *dtypes
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
     launch = launcher(kind, given, (y.numel() // k,))
     with torch.cuda.device_of(x):
         grid = (y.numel() // k // constants["ROWS"] + b,)
-        given = *given, out_x, t, out_s, rate, b, m, c, k
-        launch(_triton._gradient_kernel, grid, *given, **constants)
+        rest = out_x, t, out_s, rate, b, m, c, k
+        launch(_triton._gradient_kernel, grid, *given, *rest, **constants)
     return out_x, out_s, t, rate

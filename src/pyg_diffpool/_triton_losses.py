@@ -20,7 +20,9 @@ def _total(part, count):
 
 
 @triton.jit
-def _exact_trace(s, row, col, value, num_edges, k, EDGES: tl.constexpr, K: tl.constexpr):
+def _exact_trace(
+    s, row, col, value, num_edges, k, EDGES: tl.constexpr, K: tl.constexpr
+):
     """A share of the trace of A', from S, by edges."""
     trace = tl.zeros([EDGES], tl.float64)
     step = tl.num_programs(0).to(tl.int64) * EDGES
@@ -44,7 +46,10 @@ def _exact_square(s, ptr, num_graphs, k, K: tl.constexpr):
         tl.program_id(0), num_graphs * blocks * blocks, tl.num_programs(0)
     ):
         graph, part = block // (blocks * blocks), block % (blocks * blocks)
-        i, j = (part // blocks * K + tl.arange(0, K), part % blocks * K + tl.arange(0, K))
+        i, j = (
+            part // blocks * K + tl.arange(0, K),
+            part % blocks * K + tl.arange(0, K),
+        )
         g = tl.zeros([K, K], tl.float64)
         end = tl.load(ptr + graph + 1)
         for start in range(tl.load(ptr + graph), end, K):

@@ -13,6 +13,7 @@ from graphs import RESULTS, ZOO, Arguments, flat, gradients, leaves, padded, tot
 from graphs import sample as make
 from kernels.launching import DEVICE, moved
 from pyg_diffpool import dense_diff_pool, diff_pool, operator
+from pyg_diffpool._graph import make_graph
 
 if DEVICE == "cuda":
     pytestmark = pytest.mark.cuda
@@ -114,6 +115,29 @@ def test_any_width(k: int, channels: int, form: str, kernels: list[str]) -> None
     given = {**given, "backend": form} if given else padded(sample.to(torch.float))
     check(given, flat(sample))
     assert ("gradient" in short(kernels)) == (k <= 128)
+
+
+@pytest.mark.parametrize("name", ["ordinary", "repeated, weighted", "no edges"])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float, *HALF])
+def test_sums_over_edges(
+    name: str, transposed: bool, dtype: torch.dtype, kernels: list[str]
+) -> None:
+    sample, generator = ZOO[name], torch.Generator().manual_seed(0)
+    x = torch.randn(sample.x.size(0), 70, generator=generator)
+    results = []
+    for kind in (dtype, torch.double):  # which the kernels leave to torch
+        weight = sample.edge_weight
+        given: Any = {"x": x.to(kind), "weight": weight}
+        given = leaves(moved({**given, "edges": sample.edge_index}))
+        ptr = torch.tensor([0, x.size(0)], device=DEVICE)
+        to = given["edges"], given["weight"], ptr, x.size(0), torch.float
+        out = make_graph(*to).mm(given["x"], transposed)
+        wanted = [t for t in given.values() if t is not None and t.requires_grad]
+        results.append([out, *torch.autograd.grad(out.double().square().sum(), wanted)])
+        assert "edge" in short(kernels)
+    for value, right in zip(*results, strict=True):
+        close(value, right, HALF.get(dtype, 1e-5))
 
 
 @pytest.mark.usefixtures("unreadable", "kernels")
