@@ -27,7 +27,7 @@ def _key_kernel(edge_index, batch, key, num_edges, n, num_graphs, BLOCK: tl.cons
             (here >= 0) & (here < num_graphs) & (here <= after),
             "Expected 'batch' to ascend from 0 and below 'batch_size'",
         )
-    tl.store(key + at, row * n + col, mask=there)
+    tl.store(key + at, (row * n + col).to(key.dtype.element_ty), mask=there)
 
 
 @triton.jit
@@ -65,7 +65,7 @@ def _runs_kernel(key, row, col, crow, first, count, num_edges, n, BLOCK: tl.cons
     """What sorted keys say of edges, of runs of the same one, and of nodes."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < num_edges
-    own = tl.load(key + at, mask=there, other=-1)
+    own = tl.load(key + at, mask=there, other=-1).to(tl.int64)
     tl.store(row + at, own // n, mask=there)
     tl.store(col + at, own % n, mask=there)
     is_first = own != tl.load(key + at - 1, mask=there & (at > 0), other=-1)
@@ -99,16 +99,17 @@ def sort_edges(
 ) -> tuple[Tensor, ...]:
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     e, n = edge_index.size(1), num_nodes
-    kind = "sort", edge_index.device, dtype, batch is None
+    fits = n * n < 2**31  # in keys that take half as long to sort
+    kind = "sort", edge_index.device, dtype, batch is None, fits
     launch = launcher(kind, (edge_index, batch), (e, n, num_graphs))
-    key = edge_index.new_empty(e)
+    key = edge_index.new_empty(e, dtype=torch.int if fits else torch.long)
     with torch.cuda.device_of(edge_index):
         nodes = None if batch is None else batch.contiguous()
         given = edge_index.contiguous(), nodes, key, e, n, num_graphs
         launch(_key_kernel, (-(-max(e, n) // 1024),), *given, BLOCK=1024)
         key, order = torch.sort(key, stable=True)
-        row, col, first = (torch.empty_like(key) for _ in range(3))
-        count, crow = torch.empty_like(key, dtype=dtype), key.new_empty(n + 1)
+        row, col, first = (torch.empty_like(order) for _ in range(3))
+        count, crow = torch.empty_like(order, dtype=dtype), order.new_empty(n + 1)
         made = key, row, col, crow, first, count, e, n
         launch(_runs_kernel, (-(-max(e, n + 1) // 256),), *made, BLOCK=256)
     return row, col, crow, order, first, count

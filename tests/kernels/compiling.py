@@ -18,7 +18,13 @@ import triton
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 
-from pyg_diffpool import _triton, _triton_edges, _triton_level, _triton_losses
+from pyg_diffpool import (
+    _triton,
+    _triton_edges,
+    _triton_level,
+    _triton_losses,
+    _triton_norm,
+)
 
 # Each power of two, whole and not, since Triton tells multiples of 16 apart.
 CLUSTERS, CHANNELS = [1, 16, 20, 32, 50, 64, 100, 128], [64, 300]
@@ -75,6 +81,10 @@ def launch(k: int, c: int, dtype: torch.dtype) -> None:
     edges, ptr = torch.zeros(2, e, dtype=torch.long), torch.tensor([0, 3, 7])
     row, col, *_, value = _triton_edges.sort_edges(edges, n, torch.float)
     _triton_edges.group_nodes(torch.zeros(n, dtype=torch.long), 1)
+    ones, one, number = torch.ones(c), torch.ones(()), torch.ones(()).long()
+    moments = ones, ones, torch.ones(n), ones, ones, number, one > 0, one
+    out, rest, scale = _triton_norm.norm(x.float(), *moments, momentum=0.1, eps=1e-5)
+    _triton_norm.norm_gradients(out, ones, torch.ones(n), rest, scale)
     divisors, mask = torch.ones(2, dtype=torch.double), torch.ones(2, 7).bool()
     adj = torch.zeros(2, 7, 7, dtype=dtype)
     run, rest = _triton_level, (divisors, torch.float)
@@ -97,7 +107,7 @@ def main(arch: int, cases: Iterable[tuple[int, int, torch.dtype]]) -> None:
     """Print what ptxas says of every kernel, as JSON."""
     pretend(arch)
     found: dict[str, Any] = {}
-    for module in (_triton, _triton_losses, _triton_edges):
+    for module in (_triton, _triton_losses, _triton_edges, _triton_norm):
         for name, kernel in list(vars(module).items()):
             if name.endswith("_kernel"):
                 setattr(module, name, Recorder(kernel, arch, found))

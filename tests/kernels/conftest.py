@@ -4,15 +4,17 @@ import pytest
 
 from kernels.launching import DEVICE, Counted
 
+MODULES = "_triton", "_triton_losses", "_triton_edges", "_triton_norm"
+
 
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Levels by the kernels; the name of each that is launched."""
     pytest.importorskip("triton", reason="Triton is for Linux")
-    from pyg_diffpool import _engine, _modes, _triton, _triton_edges, _triton_losses
+    from pyg_diffpool import _engine, _modes
 
     launched: list[str] = []
-    for module in (_triton, _triton_losses, _triton_edges):
+    for module in map(_engine.kernels, MODULES):
         for name, kernel in list(vars(module).items()):
             if name.endswith("_kernel"):
                 monkeypatch.setattr(module, name, Counted(name, kernel, launched))

@@ -12,8 +12,8 @@ import reference
 from graphs import RESULTS, ZOO, Arguments, flat, gradients, leaves, padded, total
 from graphs import sample as make
 from kernels.launching import DEVICE, moved
-from pyg_diffpool import dense_diff_pool, diff_pool, operator
-from pyg_diffpool._graph import make_graph
+from pyg_diffpool import _modes, dense_diff_pool, diff_pool, operator
+from pyg_diffpool._graph import group_nodes, make_graph
 
 if DEVICE == "cuda":
     pytestmark = pytest.mark.cuda
@@ -115,6 +115,29 @@ def test_any_width(k: int, channels: int, form: str, kernels: list[str]) -> None
     given = {**given, "backend": form} if given else padded(sample.to(torch.float))
     check(given, flat(sample))
     assert ("gradient" in short(kernels)) == (k <= 128)
+
+
+@pytest.mark.parametrize("nodes", [40, 50_000])  # in keys of 32 bits and of 64
+def test_edges_are_sorted_as_by_torch(
+    nodes: int, kernels: list[str], monkeypatch: Any
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.arange(nodes) // (nodes // 2)
+    ends = torch.randint(nodes // 2, (2, 900), generator=generator)
+    ends += torch.randint(2, (900,), generator=generator) * (nodes // 2)
+    given = moved({"edges": ends, "batch": batch})
+    results = []
+    for devices in ({DEVICE}, set[str]()):
+        monkeypatch.setattr(_modes, "KERNEL_DEVICES", devices)
+        groups = group_nodes(given["batch"], 3, given["batch"])
+        of = given["edges"], None, groups.ptr, nodes, torch.float, given["batch"]
+        graph = make_graph(*of)
+        made = graph.row, graph.col, graph.crow, graph.order, graph.weight
+        results.append([*groups, *made])
+    assert short(kernels) == {"groups", "key", "runs"}
+    for value, right in zip(*results, strict=True):
+        assert value.dtype == right.dtype
+        assert torch.equal(value, right)
 
 
 @pytest.mark.parametrize("name", ["ordinary", "repeated, weighted", "no edges"])

@@ -9,8 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import BatchNorm1d
 
+from pyg_diffpool import _engine
 from pyg_diffpool._minibatch import PaddedGraph
-from pyg_diffpool._modes import Gradients, Operation, Saved, operation, without_autocast
+from pyg_diffpool._modes import (
+    Gradients,
+    Operation,
+    Saved,
+    is_in_the_open,
+    may_launch,
+    operation,
+    without_autocast,
+)
 
 
 def batch_norm(norm: BatchNorm1d, graph: PaddedGraph, x: Tensor) -> Tensor:
@@ -25,6 +34,11 @@ def batch_norm(norm: BatchNorm1d, graph: PaddedGraph, x: Tensor) -> Tensor:
     if not norm.affine:
         weight, bias = torch.ones_like(running_var), torch.zeros_like(running_mean)
     share, several, unbiased = graph.row_shares
+    buffers = running_mean, running_var, own.num_batches_tracked
+    if _goes_to_kernels(x, weight, share, running_mean, running_var):
+        rest = *buffers, several, unbiased, norm.momentum, norm.eps
+        scaled: Tensor = _norm_by_kernels(x, weight, bias, share, *rest)[0]
+        return scaled
     with without_autocast(x.device.type):
         wide = x.to(torch.promote_types(x.dtype, torch.float))
         moments = (moment.to(wide.dtype) for moment in (running_mean, running_var))
@@ -35,8 +49,14 @@ def batch_norm(norm: BatchNorm1d, graph: PaddedGraph, x: Tensor) -> Tensor:
         var = (var.detach() * unbiased).to(running_var.dtype)
         running_var.lerp_(var, norm.momentum)
         own.num_batches_tracked.add_(several)
-    scaled: Tensor = out.to(x.dtype)
+    scaled = out.to(x.dtype)
     return scaled
+
+
+def _goes_to_kernels(x: Tensor, *others: Tensor) -> bool:
+    """All in float32, in eager code, on a device with kernels."""
+    fits = all(t.dtype == torch.float for t in (x, *others)) and is_in_the_open(x)
+    return fits and may_launch(x) and _engine.runs_on(x)
 
 
 class _NormOfNodes(Operation):
@@ -85,3 +105,31 @@ class _NormOfNodes(Operation):
 
 
 _norm_of_nodes = operation(_NormOfNodes)
+
+
+class _NormByKernels(Operation):
+    """The same by two kernels, of which the first keeps up the running moments."""
+
+    keeps = 1, 2
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        *given, momentum, eps = inputs
+        kernels = _engine.kernels("_triton_norm")
+        return tuple(kernels.norm(*given, momentum=momentum, eps=eps))
+
+    @staticmethod
+    def plain(x: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+        weight, bias, share, mean, var, _, several, _, _, eps = inputs
+        single = (torch.where(several, 0.0, moment) for moment in (mean, var))
+        given: Any = x, weight, bias, share, *single, eps
+        return _NormOfNodes.forward(*given)[:1]
+
+    @staticmethod
+    def gradients(saved: Saved) -> Gradients:
+        (_, weight, _, share, *_), kept, _, (grad,) = saved
+        given = grad, weight, share, *kept
+        return tuple(_engine.kernels("_triton_norm").norm_gradients(*given))
+
+
+_norm_by_kernels = operation(_NormByKernels)
