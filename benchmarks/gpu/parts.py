@@ -47,7 +47,7 @@ from benchmarks.training_step import (
 from pyg_diffpool import _engine
 
 ROOT = Path(__file__).parents[2]
-GRID = ((1, 16, 64, 256), (10, 30, 100, 300, 1000, 2000), (4, 16, 64))
+GRID = ((1, 16, 128), (10, 100, 1000), (4, 16, 64))
 QUICK_GRID = ((1, 4), (10, 30), (4,))
 LONGEST = 15
 STEP = "training step"

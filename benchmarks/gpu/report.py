@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.device import WAYS
 from benchmarks.report import NONE, compare, digits, table
 from benchmarks.results import Result, load
 
@@ -113,13 +114,24 @@ def _grid(cases: Rows, _: Result) -> list[str]:
 
 
 def _launches(cases: Rows, _: Result) -> list[str]:
-    rows = [[c["case"], c["launches"], digits(1e3 * c["seconds"])] for c in cases]
-    head = ["", "launches", "ms in them"]
+    found: dict[str, dict[str, Result]] = {}
+    for case in cases:
+        what, _, way = case["case"].partition(", ")
+        found.setdefault(what, {})[way] = case
+    head = ["", *(f"launches, {way}" for way in WAYS), *(f"ms, {way}" for way in WAYS)]
+    rows = []
+    for what, by_way in found.items():
+        ways = [by_way.get(way) for way in WAYS]
+        busy = [c and digits(1e3 * c["seconds"]) for c in ways]
+        row = [what, *(c and c["launches"] for c in ways), *busy]
+        first, last = ways[0], ways[-1]
+        row.append(first and last and digits(last["seconds"] / first["seconds"]))
+        rows.append([NONE if value is None else value for value in row])
     sections = [
         "The operator, forward and backward in float32, and a training step on 20 "
         "graphs of PROTEINS: kernels and copies, and how long the device was busy with "
         "them. The rest of a time above is waiting for the host.",
-        table(head, rows),
+        table([*head, "x PyG, ms"], rows),
     ]
     for case in cases:
         if case["case"].startswith(("PROTEINS, auto", "training step")):

@@ -18,7 +18,11 @@ from torch import Tensor
 from pyg_diffpool import _engine
 from pyg_diffpool._modes import Gradients, Operation, Saved, operation, without_autocast
 
-warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+for _text in (
+    "Sparse CSR tensor support is in beta",
+    "Sparse invariant checks are implicitly disabled",  # by torch 2.11, though they are
+):
+    warnings.filterwarnings("ignore", _text, UserWarning)
 
 
 class Indices(NamedTuple):

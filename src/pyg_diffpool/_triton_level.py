@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyg_diffpool import _triton, _triton_losses
 from pyg_diffpool._engine import KernelLevel, new_level
-from pyg_diffpool._triton_launch import Launcher, launcher
+from pyg_diffpool._triton_launch import Launcher, launcher, variant
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
 SUMMED = 256  # rows of a chunk else, whose sums are added in memory
@@ -137,7 +137,7 @@ def dense_forward(
     short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
     rows, dense, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
-    kind = dtype, m, k, c, mask is None, hides, gradient, short, is_ordered
+    kind = dtype, variant(m), k, c, mask is None, hides, gradient, short, is_ordered
     given = x, adj, logits, mask, divisors
     launch = launcher(
         ("dense", x.device, x.dtype, *kind),
@@ -273,9 +273,9 @@ def gradients(
     rate, masks = gram.new_empty(()), (ptr is None, mask is None)
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
     dtypes = tuple(grad if grad is None else grad.dtype for grad in grads)
-    kind = "gradient", x.device, x.dtype, m, k, c, masks, short, *needs, *dtypes
+    kind = x.device, x.dtype, variant(m), k, c, masks, short, *needs, *dtypes
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
-    launch = launcher(kind, given, (y.numel() // k,))
+    launch = launcher(("gradient", *kind), given, (y.numel() // k,))
     with torch.cuda.device_of(x):
         grid = (y.numel() // k // constants["ROWS"] + b,)
         rest = out_x, t, out_s, rate, b, m, c, k

@@ -24,6 +24,7 @@ class Counted:
 
     def __init__(self, name: str, kernel: Any, launched: list[str]) -> None:
         self.__name__, self.kernel, self.launched = name, kernel, launched
+        self.arg_names = getattr(kernel, "arg_names", ())
 
     def __getitem__(self, grid: tuple[int, ...]) -> Any:
         self.launched.append(self.__name__)
