@@ -20,8 +20,8 @@ from torch_geometric import nn as pyg
 from pyg_diffpool._minibatch import MiniBatch
 
 _CALLS = [f"_{k}_hooks" for k in ("forward", "forward_pre", "backward", "backward_pre")]
-_INNER = [k for k in vars(pyg.MessagePassing()) if k.endswith("_hooks")]
-_INNER = [k for k in _INNER if "_forward_" in k and k not in _CALLS]
+_STEPS = ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+_INNER = [f"_{s}_forward{when}_hooks" for s in _STEPS for when in ("_pre", "")]
 _INNER += ["explain_message"]
 
 
