@@ -58,7 +58,7 @@ def blocks(k: int, c: int, is_short: bool) -> Blocks:
     part = {"ROWS": 32, "K": min(wide, 32), "C": min(channels, 64), "num_warps": 4}
     rows = {"ROWS": 16 if wide > 64 else 32, "C": min(channels, 64)}
     return Blocks(
-        rows={"ROWS": CELLS // wide, "K": wide},
+        rows={"ROWS": CELLS // wide, "K": wide, "maxnreg": 255},
         dense={**products, "ROWS": 16, "K": wide},
         contract={**products, **part},
         gradient={**products, **rows, "K": wide},
