@@ -100,7 +100,7 @@ def sort_edges(
     """Row, column, row pointer, order, the first edge of the same pair, its count."""
     e, n = edge_index.size(1), num_nodes
     fits = n * n < 2**31  # in keys that take half as long to sort
-    kind = "sort", edge_index.device, dtype, batch is None, fits
+    kind = "sort", edge_index.device, dtype, fits
     launch = launcher(kind, (edge_index, batch), (e, n, num_graphs))
     key = edge_index.new_empty(e, dtype=torch.int if fits else torch.long)
     with torch.cuda.device_of(edge_index):

@@ -51,16 +51,17 @@ def launcher(
     """The one for arguments of this kind.
 
     Args:
-        kind: The kernels' device, and all that decides on their constants, on the
-            dtypes of tensors and on which are `None`, and those sizes of which variants
-            are compiled.
-        given: The tensors that were not made for the launch, which may begin anywhere.
+        kind: Which kernels these are, their device, all that decides on their constants
+            and on which tensors that are made for them are `None`, and those sizes of
+            which variants are compiled.
+        given: The tensors that were not made for the launch: of any dtype, beginning
+            anywhere, or `None`.
         sizes: Of which no variants are compiled, but that may need 64 bits.
     """
-    bits = 0
+    bits, dtypes = 0, []
     for tensor in given:
-        if tensor is not None:
-            bits |= tensor.data_ptr()
+        dtypes.append(None if tensor is None else tensor.dtype)
+        bits |= 0 if tensor is None else tensor.data_ptr()
     if bits % 16 or max(sizes) >= 2**31:
         return Launcher()
-    return _launcher(*kind)
+    return _launcher(*kind, *dtypes)

@@ -97,13 +97,9 @@ def sparse_forward(
     short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
     rows, _, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
-    kind = dtype, k, c, value is None, gradient, short, is_ordered
+    kind = "sparse", x.device, dtype, k, c, gradient, short, is_ordered
     given = x, value, logits, divisors, ptr, row, col
-    launch = launcher(
-        ("sparse", x.device, x.dtype, *kind),
-        given,
-        (n, e, out.x.numel(), out.adj.numel()),
-    )
+    launch = launcher(kind, given, (n, e, out.x.numel(), out.adj.numel()))
     edges, y, w = (row, col, value), out.y, out.w if gradient else None
     parts = cdiv(n, rows["ROWS"]), cdiv(e, rows["ROWS"]), 2 * b, 2 * PROGRAMS
     entropies, squares, terms, exact = _allot(x, *parts)
@@ -137,13 +133,10 @@ def dense_forward(
     short, is_ordered = is_short(x.dtype), torch.are_deterministic_algorithms_enabled()
     rows, dense, contract, _ = blocks(k, c, short)
     out = new_level(x, logits, b, dtype, gradient)
-    kind = dtype, variant(m), k, c, mask is None, hides, gradient, short, is_ordered
+    kind = x.device, dtype, variant(m), k, c, hides, gradient, short, is_ordered
     given = x, adj, logits, mask, divisors
-    launch = launcher(
-        ("dense", x.device, x.dtype, *kind),
-        given,
-        (b * m, out.x.numel(), out.adj.numel()),
-    )
+    sizes = b * m, out.x.numel(), out.adj.numel()
+    launch = launcher(("dense", *kind), given, sizes)
     grid = b, cdiv(m, dense["ROWS"])
     entropies, squares = _allot(x, cdiv(b * m, rows["ROWS"]), grid[0] * grid[1])
     sums = _Sums(entropies, squares[: grid[0] * grid[1]])
@@ -166,7 +159,7 @@ def edge_sum(
     """Rows of x summed over edges, `[N, C]`, float32."""
     c, e, out = x.size(1), to.numel(), x.new_zeros(x.shape, dtype=torch.float)
     constants = blocks(c, c, True).rows
-    kind = "sum", x.device, x.dtype, c, value is None
+    kind = "sum", x.device, c
     launch = launcher(kind, (x, value, to, source), (e,))
     with torch.cuda.device_of(x):
         given = to, source, value, x.contiguous(), out, None, None, e, c
@@ -270,12 +263,11 @@ def gradients(
     constants = blocks(k, c, short).gradient
     wanted = zip(needs, likes, strict=True)
     out_x, t, out_s = (i.new_empty(i.shape) if need else None for need, i in wanted)
-    rate, masks = gram.new_empty(()), (ptr is None, mask is None)
+    rate = gram.new_empty(())
     grads = [grad if grad is None else grad.contiguous() for grad in grads]
-    dtypes = tuple(grad if grad is None else grad.dtype for grad in grads)
-    kind = x.device, x.dtype, variant(m), k, c, masks, short, *needs, *dtypes
+    kind = "gradient", x.device, variant(m), k, c, short, *needs
     given = x.contiguous(), y, w, s, mask, ptr, gram, norm, divisors, *grads
-    launch = launcher(("gradient", *kind), given, (y.numel() // k,))
+    launch = launcher(kind, given, (y.numel() // k,))
     with torch.cuda.device_of(x):
         grid = (y.numel() // k // constants["ROWS"] + b,)
         rest = out_x, t, out_s, rate, b, m, c, k

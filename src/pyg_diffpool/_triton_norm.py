@@ -96,7 +96,7 @@ def norm(x: Tensor, *given: Tensor, momentum: float, eps: float) -> tuple[Tensor
     out, rest, scale = torch.empty_like(x), torch.empty_like(x), x.new_empty(c)
     launch = launcher(("norm", x.device, c), (x, *given), (r,))
     with torch.cuda.device_of(x):
-        made = out, rest, scale, r, c, momentum, eps
+        made = out, rest, scale, r, c, float(momentum), float(eps)
         launch(_norm_kernel, (-(-c // TILE["C"]),), x, *given, *made, **TILE)
     return out, rest, scale
 

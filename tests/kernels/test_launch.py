@@ -58,7 +58,7 @@ def launch(kernel: Kernel, kind: Any, x: Tensor, size: int = 3) -> None:
 def test_the_second_launch_is_of_what_was_compiled() -> None:
     kernel = Kernel()
     for size in (3, 70):
-        launch(kernel, ("a", X.dtype), X, size)
+        launch(kernel, ("a",), X, size)
     assert kernel.compiled == 1
     # Addresses in place of tensors, constants in the order of the signature.
     assert kernel.log == [((5, 1, 1), (X.data_ptr(), 70, None, 8, 16))]
@@ -66,9 +66,9 @@ def test_the_second_launch_is_of_what_was_compiled() -> None:
 
 def test_not_for_other_kinds() -> None:
     kernel = Kernel()
-    launch(kernel, ("a", torch.float), X)
-    launch(kernel, ("a", torch.half), X.half())
-    launch(kernel, ("b", torch.float), X)
+    launch(kernel, ("a",), X)
+    launch(kernel, ("a",), X.half())
+    launch(kernel, ("b",), X)
     assert kernel.compiled == 3
     assert not kernel.log
 
@@ -77,8 +77,8 @@ def test_not_for_other_kinds() -> None:
 def test_not_where_alignment_or_width_differs(x: Tensor, size: int) -> None:
     kernel = Kernel()
     for _ in range(3):
-        launch(kernel, ("a", X.dtype), X)
-        launch(kernel, ("a", X.dtype), x, size)
+        launch(kernel, ("a",), X)
+        launch(kernel, ("a",), x, size)
     assert kernel.compiled == 4
     assert {args[0] for _, args in kernel.log} == {X.data_ptr()}
 
@@ -87,5 +87,5 @@ def test_not_by_a_triton_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(_triton_launch, "_KNOWN", False)
     kernel = Kernel()
     for _ in range(2):
-        launch(kernel, ("a", X.dtype), X)
+        launch(kernel, ("a",), X)
     assert kernel.compiled == 2

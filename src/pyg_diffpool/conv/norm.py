@@ -35,7 +35,7 @@ def batch_norm(norm: BatchNorm1d, graph: PaddedGraph, x: Tensor) -> Tensor:
         weight, bias = torch.ones_like(running_var), torch.zeros_like(running_mean)
     share, several, unbiased = graph.row_shares
     buffers = running_mean, running_var, own.num_batches_tracked
-    if _goes_to_kernels(x, weight, share, running_mean, running_var):
+    if _goes_to_kernels(x, weight, bias, share, running_mean, running_var):
         rest = *buffers, several, unbiased, norm.momentum, norm.eps
         scaled: Tensor = _norm_by_kernels(x, weight, bias, share, *rest)[0]
         return scaled
