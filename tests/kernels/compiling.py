@@ -47,6 +47,7 @@ class Recorder:
                 name = made.metadata.name
                 report = {"kernel": name, "arch": self.arch, "constants": constants}
                 report |= usage(made.asm["cubin"]) | {"shared": made.metadata.shared}
+                report["is_wide"] = "wgmma" in ptx  # a product of 64 rows
                 self.found[ptx] = report
 
         return compile_it
