@@ -14,13 +14,7 @@ from torch_geometric.typing import Adj
 from torch_geometric.utils import is_sparse, to_edge_index
 
 from pyg_diffpool import _checks, _modes
-from pyg_diffpool._graph import (
-    SparseGraph,
-    count_pairs,
-    group_nodes,
-    kept,
-    make_graph,
-)
+from pyg_diffpool._graph import SparseGraph, count_pairs, group_nodes, kept, make_graph
 from pyg_diffpool.padding import to_flat
 
 # `[2, E]`, weights `[E]` or `None` where all are 1, features `[E, D]` or `None`.
