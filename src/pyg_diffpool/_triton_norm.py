@@ -18,7 +18,7 @@ def _norm_kernel(
     ROWS: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Rows by the moments of nodes, or for a single one by the running moments."""
-    j, r = tl.program_id(0) * C + tl.arange(0, C), tl.arange(0, ROWS)
+    j, r = tl.program_id(0) * C + tl.arange(0, C), tl.arange(0, ROWS).to(tl.int64)
     inside, is_new = j < channels, tl.load(several) != 0
     old_mean = tl.load(running_mean + j, mask=inside, other=0.0)
     old_var = tl.load(running_var + j, mask=inside, other=1.0)
@@ -41,7 +41,7 @@ def _norm_kernel(
     b = tl.load(bias + j, mask=inside, other=0.0)[None, :]
     for start in range(0, rows, ROWS):
         i = start + r
-        at = i.to(tl.int64)[:, None] * channels + j[None, :]
+        at = i[:, None] * channels + j[None, :]
         there = (i < rows)[:, None] & inside[None, :]
         found = (tl.load(x + at, mask=there, other=0.0) - mean[None, :]) * by[None, :]
         tl.store(rest + at, found, mask=there)
@@ -60,7 +60,7 @@ def _norm_gradient_kernel(
     ROWS: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """The gradients of rows, of the weight and of the bias."""
-    j, r = tl.program_id(0) * C + tl.arange(0, C), tl.arange(0, ROWS)
+    j, r = tl.program_id(0) * C + tl.arange(0, C), tl.arange(0, ROWS).to(tl.int64)
     inside = j < channels
     of_weight = tl.zeros([ROWS, C], tl.float32)
     of_bias = tl.zeros([ROWS, C], tl.float32)
@@ -76,7 +76,7 @@ def _norm_gradient_kernel(
     w *= tl.load(scale + j, mask=inside, other=0.0)
     for start in range(0, rows, ROWS):
         i = start + r
-        at = i.to(tl.int64)[:, None] * channels + j[None, :]
+        at = i[:, None] * channels + j[None, :]
         there = (i < rows)[:, None] & inside[None, :]
         part = tl.load(share + i, mask=i < rows, other=0.0)[:, None]
         found = tl.load(rest + at, mask=there, other=0.0)

@@ -111,7 +111,7 @@ def test_few_launches(
 
 
 @pytest.mark.usefixtures("unreadable")
-@pytest.mark.parametrize(("triton", "limit"), [(True, 418), (False, 624)])
+@pytest.mark.parametrize(("triton", "limit"), [(True, 430), (False, 624)])
 def test_few_launches_in_a_training_step(
     triton: bool, limit: int, unlaunched: list[str], monkeypatch: Any
 ) -> None:

@@ -59,3 +59,38 @@ def test_as_by_torch(
         is_second = i >= 4 + 2 * len([x, *norm.parameters()])
         atol = 1e-6 * largest if is_second else 1e-4
         assert_close(value, right, rtol=1e-4, atol=atol)
+
+
+@pytest.mark.parametrize(("momentum", "step"), [(1, 1), (0.3, 1), (0.3, 2)])
+@pytest.mark.parametrize("sizes", [[4, 0, 2], [1, 0]], ids=str)
+def test_moments_that_change_before_the_gradient(
+    sizes: list[int],
+    momentum: float,
+    step: int,
+    kernels: list[str],
+    monkeypatch: Any,
+) -> None:
+    m, generator = max(sizes), torch.Generator().manual_seed(0)
+    mask = (torch.arange(m) < torch.tensor(sizes).unsqueeze(1)).to(DEVICE)
+    graph = PaddedGraph(torch.zeros(len(sizes), m, m, device=DEVICE), mask)
+    others = PaddedGraph(torch.zeros(2, 3, 3, device=DEVICE), mask.new_ones(2, 3))
+    rows, other = (torch.randn(n, 5, generator=generator) for n in (mask.numel(), 6))
+    made = []
+    for devices in ({DEVICE}, set[str]()):
+        monkeypatch.setattr(_modes, "KERNEL_DEVICES", devices)
+        norm = BatchNorm1d(5, momentum=momentum).to(DEVICE)
+        weight = torch.arange(1.0, 11, device=DEVICE)[: 5 * step : step]
+        norm.weight = torch.nn.Parameter(weight)
+        x = rows.to(DEVICE).requires_grad_()
+        out = batch_norm(norm, graph, x)[mask.flatten()].pow(3).sum()
+        before = norm.running_mean._version  # type: ignore[union-attr]
+        batch_norm(norm, others, 5 + other.to(DEVICE))
+        assert norm.running_mean._version > before  # type: ignore[union-attr]
+        moments = [buffer.clone() for buffer in norm.buffers()]
+        norm.reset_running_stats()
+        first = torch.autograd.grad(out, x, create_graph=True)
+        again = torch.autograd.grad(first[0].square().sum(), x, retain_graph=True)
+        made.append([*first, *again, *torch.autograd.grad(out, x), *moments])
+    assert bool(kernels) == (step == 1)  # which take no strided weights
+    for value, right in zip(*made, strict=True):
+        assert_close(value, right, rtol=1e-3, atol=1e-3)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.nn import BatchNorm1d
 
 from pyg_diffpool import _engine
@@ -34,10 +35,14 @@ def batch_norm(norm: BatchNorm1d, graph: PaddedGraph, x: Tensor) -> Tensor:
     if not norm.affine:
         weight, bias = torch.ones_like(running_var), torch.zeros_like(running_mean)
     share, several, unbiased = graph.row_shares
-    buffers = running_mean, running_var, own.num_batches_tracked
     if _goes_to_kernels(x, weight, bias, share, running_mean, running_var):
-        rest = *buffers, several, unbiased, norm.momentum, norm.eps
-        scaled: Tensor = _norm_by_kernels(x, weight, bias, share, *rest)[0]
+        buffers = running_mean, running_var, own.num_batches_tracked
+        single = (torch.where(several, 0.0, moment) for moment in buffers[:2])
+        rest = several, unbiased, buffers, norm.momentum, norm.eps
+        scaled: Tensor = _norm_by_kernels(x, weight, bias, share, *single, *rest)[0]
+        for buffer in buffers:  # which autograd has not seen to change
+            if not buffer.is_inference():
+                increment_version(buffer)
         return scaled
     with without_autocast(x.device.type):
         wide = x.to(torch.promote_types(x.dtype, torch.float))
@@ -54,8 +59,9 @@ def batch_norm(norm: BatchNorm1d, graph: PaddedGraph, x: Tensor) -> Tensor:
 
 
 def _goes_to_kernels(x: Tensor, *others: Tensor) -> bool:
-    """All in float32, in eager code, on a device with kernels."""
+    """All in float32, of a row each, in eager code, on a device with kernels."""
     fits = all(t.dtype == torch.float for t in (x, *others)) and is_in_the_open(x)
+    fits = fits and all(t.is_contiguous() for t in others)
     return fits and may_launch(x) and _engine.runs_on(x)
 
 
@@ -114,15 +120,15 @@ class _NormByKernels(Operation):
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, ...]:
-        *given, momentum, eps = inputs
+        # The running moments in a tuple, as none that gradients want.
+        *given, _, _, several, unbiased, buffers, momentum, eps = inputs
+        rest = *buffers, several, unbiased
         kernels = _engine.kernels("_triton_norm")
-        return tuple(kernels.norm(*given, momentum=momentum, eps=eps))
+        return tuple(kernels.norm(*given, *rest, momentum=momentum, eps=eps))
 
     @staticmethod
-    def plain(x: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-        weight, bias, share, mean, var, _, several, _, _, eps = inputs
-        single = (torch.where(several, 0.0, moment) for moment in (mean, var))
-        given: Any = x, weight, bias, share, *single, eps
+    def plain(*inputs: Any) -> tuple[Tensor, ...]:
+        given: Any = *inputs[:6], inputs[-1]
         return _NormOfNodes.forward(*given)[:1]
 
     @staticmethod
