@@ -142,7 +142,7 @@ def group_nodes(batch: Tensor | None, batch_size: int | None, like: Tensor) -> G
             batch_size = cast(int, batch[-1].item()) + 1
             torch._check(batch_size >= 1)
         is_open = _modes.is_in_the_open(batch) and _modes.may_launch(batch)
-        if batch_size <= _COUNTED and is_open and _engine.runs_on(batch):
+        if is_open and batch_size <= _COUNTED and _engine.runs_on(batch):
             group = _engine.kernels("_triton_edges").group_nodes
             return Groups(*group(batch, batch_size))
         # Not PyG's `index2ptr`, which takes strided tensors for contiguous ones.
