@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pyg_diffpool._triton_launch import launcher
+from pyg_diffpool._triton_launch import cdiv, launcher
 
 
 @triton.jit(debug=True, do_not_specialize=["num_edges", "n", "num_graphs"])
@@ -106,10 +106,10 @@ def sort_edges(
     with torch.cuda.device_of(edge_index):
         nodes = None if batch is None else batch.contiguous()
         given = edge_index.contiguous(), nodes, key, e, n, num_graphs
-        launch(_key_kernel, (-(-max(e, n) // 1024),), *given, BLOCK=1024)
+        launch(_key_kernel, (cdiv(max(e, n), 1024),), *given, BLOCK=1024)
         key, order = torch.sort(key, stable=True)
         row, col, first = (torch.empty_like(order) for _ in range(3))
         count, crow = torch.empty_like(order, dtype=dtype), order.new_empty(n + 1)
         made = key, row, col, crow, first, count, e, n
-        launch(_runs_kernel, (-(-max(e, n + 1) // 256),), *made, BLOCK=256)
+        launch(_runs_kernel, (cdiv(max(e, n + 1), 256),), *made, BLOCK=256)
     return row, col, crow, order, first, count

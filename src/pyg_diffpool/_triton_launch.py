@@ -37,6 +37,11 @@ class Launcher:
         made[(*grid, 1, 1)[:3]](*given, *order)
 
 
+def cdiv(size: int, part: int) -> int:
+    """How many parts there are; Triton's own takes some microseconds."""
+    return -(-size // part)
+
+
 def variant(size: int) -> int:
     """Which of the variants that Triton compiles is for this size."""
     return 1 if size == 1 else 16 if size % 16 == 0 else 0

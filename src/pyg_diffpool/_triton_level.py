@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyg_diffpool import _triton, _triton_losses
 from pyg_diffpool._engine import KernelLevel, new_level
-from pyg_diffpool._triton_launch import Launcher, launcher, variant
+from pyg_diffpool._triton_launch import Launcher, cdiv, launcher, variant
 
 WHOLE = 2**30  # rows of a chunk that is a whole graph
 SUMMED = 256  # rows of a chunk else, whose sums are added in memory
@@ -18,11 +18,6 @@ PROGRAMS = 128  # that may share in the losses
 EXACT = {"EDGES": 128, "K": 16}  # edges, and rows of G, at once in float64
 
 Constants = dict[str, Any]
-
-
-def cdiv(size: int, part: int) -> int:
-    """How many parts there are; Triton's own takes some microseconds."""
-    return -(-size // part)
 
 
 class Blocks(NamedTuple):

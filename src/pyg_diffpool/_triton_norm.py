@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pyg_diffpool._triton import _entries
-from pyg_diffpool._triton_launch import launcher
+from pyg_diffpool._triton_launch import cdiv, launcher
 
 TILE = {"ROWS": 256, "C": 16, "num_warps": 8}  # channels of a program, rows at once
 
@@ -97,7 +97,7 @@ def norm(x: Tensor, *given: Tensor, momentum: float, eps: float) -> tuple[Tensor
     launch = launcher(("norm", x.device, c), (x, *given), (r,))
     with torch.cuda.device_of(x):
         made = out, rest, scale, r, c, float(momentum), float(eps)
-        launch(_norm_kernel, (-(-c // TILE["C"]),), x, *given, *made, **TILE)
+        launch(_norm_kernel, (cdiv(c, TILE["C"]),), x, *given, *made, **TILE)
     return out, rest, scale
 
 
@@ -108,5 +108,5 @@ def norm_gradients(grad: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
     launch = launcher(("norm gradient", grad.device, c), (grad, *given), (r,))
     with torch.cuda.device_of(grad):
         rest = *given, out, along, total, r, c
-        launch(_norm_gradient_kernel, (-(-c // TILE["C"]),), grad, *rest, **TILE)
+        launch(_norm_gradient_kernel, (cdiv(c, TILE["C"]),), grad, *rest, **TILE)
     return out, along, total

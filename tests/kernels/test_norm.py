@@ -17,6 +17,14 @@ if DEVICE == "cuda":
     pytestmark = pytest.mark.cuda
 
 
+def blocks(sizes: list[int]) -> PaddedGraph:
+    """Graphs of so many nodes without edges."""
+    m = max(sizes)
+    mask = torch.arange(m) < torch.tensor(sizes).unsqueeze(1)
+    adj = torch.zeros(len(sizes), m, m, device=DEVICE)
+    return PaddedGraph(adj, mask.to(DEVICE))
+
+
 def results(norm: BatchNorm1d, x: Tensor, graph: PaddedGraph) -> list[Tensor]:
     """Rows and running moments of two mini-batches, and gradients, also of these."""
     assert graph.mask is not None
@@ -41,9 +49,8 @@ def test_as_by_torch(
     kernels: list[str],
     monkeypatch: Any,
 ) -> None:
-    m, generator = max(sizes), torch.Generator().manual_seed(0)
-    mask = (torch.arange(m) < torch.tensor(sizes).unsqueeze(1)).to(DEVICE)
-    graph = PaddedGraph(torch.zeros(len(sizes), m, m, device=DEVICE), mask)
+    graph, generator = blocks(sizes), torch.Generator().manual_seed(0)
+    mask: Any = graph.mask
     x = torch.randn(mask.numel(), channels, generator=generator)
     made = []
     for devices in ({DEVICE}, set[str]()):
@@ -70,10 +77,9 @@ def test_moments_that_change_before_the_gradient(
     kernels: list[str],
     monkeypatch: Any,
 ) -> None:
-    m, generator = max(sizes), torch.Generator().manual_seed(0)
-    mask = (torch.arange(m) < torch.tensor(sizes).unsqueeze(1)).to(DEVICE)
-    graph = PaddedGraph(torch.zeros(len(sizes), m, m, device=DEVICE), mask)
-    others = PaddedGraph(torch.zeros(2, 3, 3, device=DEVICE), mask.new_ones(2, 3))
+    graph, generator = blocks(sizes), torch.Generator().manual_seed(0)
+    mask: Any = graph.mask
+    others = blocks([3, 3])
     rows, other = (torch.randn(n, 5, generator=generator) for n in (mask.numel(), 6))
     made = []
     for devices in ({DEVICE}, set[str]()):
